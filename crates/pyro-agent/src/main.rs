@@ -1,0 +1,2 @@
+//! pyro-agent
+fn main() {}

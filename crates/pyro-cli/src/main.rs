@@ -1,0 +1,2 @@
+//! pyro-cli
+fn main() {}

@@ -1,0 +1,21 @@
+//! Starts, pauses, snapshots, restores and ends microVMs behind one trait.
+//!
+//! This crate knows engines and nothing above them: it must not know environments, workspaces or commands, read the
+//! environment or the home directory, or print.
+
+pub mod engine;
+pub mod spec;
+
+pub use engine::Engine;
+pub use engine::EngineError;
+pub use engine::EngineExit;
+pub use engine::Guest;
+pub use engine::Usage;
+pub use spec::Acceleration;
+pub use spec::Disk;
+pub use spec::DiskSource;
+pub use spec::Durability;
+pub use spec::EngineKind;
+pub use spec::GuestSpec;
+pub use spec::Memory;
+pub use spec::SnapshotFiles;
