@@ -1,0 +1,53 @@
+# The repository's commands. Each target works alone, from a fresh clone; the work is in scripts/ and xtask/.
+
+CARGO := scripts/with-rust cargo
+# cargo-deny is looked for on PATH and in this folder, where CI keeps it between runs.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pyro-tools
+
+.PHONY: help run test bench check docs build setup fmt-check clippy layers deny reference-check shell-check
+.NOTPARALLEL:
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: ## Prepare everything and let a real guest answer `git --version`
+	@scripts/run
+
+test: ## Prepare everything and run all tests, real guests included
+	@scripts/test
+
+bench: ## Measure pyro beside the engine's own floor; BENCH_FLAGS are passed on
+	@scripts/setup --for bench
+	@$(MAKE) --no-print-directory build
+	@python3 benches/bench.py $(BENCH_FLAGS)
+
+check: fmt-check clippy layers reference-check deny ## What must hold beside the tests
+
+docs: ## Write docs/reference and the crates' own documentation
+	$(CARGO) xtask reference
+	$(CARGO) doc --workspace --no-deps
+
+build: ## Leave the release binary at target/release/pyro
+	$(CARGO) build --release --package pyro-cli
+
+setup: ## Install what is missing, or name it and stop
+	@scripts/setup
+
+fmt-check:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+layers:
+	$(CARGO) xtask layers
+
+reference-check:
+	$(CARGO) xtask reference --check
+
+deny:
+	$(CARGO) fetch --quiet
+	PATH="$$PATH:$(TOOLS)/bin" $(CARGO) deny --offline check bans licenses sources
+
+shell-check:
+	shellcheck -x scripts/run scripts/setup scripts/test scripts/with-rust .ci/run
