@@ -1,2 +1,58 @@
-//! xtask
-fn main() {}
+//! Repository chores behind `cargo xtask`. This file parses and dispatches; it must not do a chore itself, and nothing
+//! of this package may be part of the product.
+
+mod layers;
+
+use clap::Parser;
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Chores of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Chore {
+    /// Hold the arrows between rooms and the rules about printing, the environment and file headers.
+    Layers,
+}
+
+fn main() -> ExitCode {
+    let chore = Chore::parse();
+    match run(&chore) {
+        Ok(report) => finish(&report, ExitCode::SUCCESS),
+        Err(error) => finish(&format!("{}\n", chain(error.as_ref())), ExitCode::FAILURE),
+    }
+}
+
+/// Carries out a chore and returns what to print.
+fn run(chore: &Chore) -> Result<String, Box<dyn Error>> {
+    match chore {
+        Chore::Layers => Ok(layers::run(root())?),
+    }
+}
+
+/// The top of the repository: this package lies directly under it.
+fn root() -> &'static Path {
+    let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest_dir.parent().unwrap_or(manifest_dir)
+}
+
+/// An error and its sources, one after the other.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+fn finish(report: &str, code: ExitCode) -> ExitCode {
+    match std::io::stdout().lock().write_all(report.as_bytes()) {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
