@@ -40,7 +40,8 @@ pub trait Engine: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`EngineError`], with nothing left running.
-    async fn restore(&self, spec: GuestSpec, snapshot: &SnapshotFiles) -> Result<Box<dyn Guest>, EngineError>;
+    async fn restore(&self, spec: GuestSpec, snapshot: &SnapshotFiles)
+    -> Result<Box<dyn Guest>, EngineError>;
 }
 
 /// One guest's engine process. Dropping it kills the process and waits for it.

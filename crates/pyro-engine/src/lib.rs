@@ -4,6 +4,9 @@
 //! environment or the home directory, or print.
 
 pub mod engine;
+pub mod probe;
+mod process;
+pub mod qemu;
 pub mod spec;
 
 pub use engine::Engine;
@@ -11,6 +14,7 @@ pub use engine::EngineError;
 pub use engine::EngineExit;
 pub use engine::Guest;
 pub use engine::Usage;
+pub use qemu::QemuEngine;
 pub use spec::Acceleration;
 pub use spec::Disk;
 pub use spec::DiskSource;

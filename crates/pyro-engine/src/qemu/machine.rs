@@ -1,0 +1,248 @@
+//! The QEMU command line of a guest. A snapshot can only be restored into the same machine, so everything that decides the
+//! machine's shape is here and nowhere else; this file must not open files or start anything.
+
+use crate::spec::Acceleration;
+use crate::spec::Durability;
+use serde_json::Value;
+use serde_json::json;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+/// Bytes of translated guest code QEMU keeps, in MiB; its own default is a gigabyte for each guest.
+const TRANSLATION_CACHE_MIB: u32 = 64;
+
+/// Where a guest's memory comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Backing<'a> {
+    Anonymous,
+    /// Writes of the guest reach the file.
+    Shared(&'a Path),
+    /// Writes of the guest stay its own.
+    CopyOnWrite(&'a Path),
+}
+
+/// What a guest starts from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin<'a> {
+    Boot {
+        kernel: &'a Path,
+        initrd: Option<&'a Path>,
+        cmdline: &'a str,
+    },
+    /// A state that is named over QMP. The kernel is in the guest's memory already and is not even read again.
+    Incoming,
+}
+
+/// A disk whose file QEMU inherited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassedDisk {
+    pub(super) fd: RawFd,
+    pub(super) read_only: bool,
+    pub(super) durability: Durability,
+}
+
+/// Everything a command line is made of.
+#[derive(Debug)]
+pub(super) struct Machine<'a> {
+    pub(super) acceleration: Acceleration,
+    pub(super) vcpus: u8,
+    pub(super) mem_mib: u32,
+    pub(super) backing: Backing<'a>,
+    pub(super) origin: Origin<'a>,
+    pub(super) disks: &'a [PassedDisk],
+    pub(super) qmp_fd: RawFd,
+    pub(super) console_fd: RawFd,
+    pub(super) channel_fd: RawFd,
+}
+
+impl Machine<'_> {
+    pub(super) fn args(&self) -> Vec<String> {
+        let mut args = Args(Vec::new());
+        self.processor(&mut args);
+        self.memory(&mut args);
+        args.words(["-nodefaults", "-no-user-config", "-no-reboot"]);
+        args.pair("-display", "none");
+        args.pair("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+        migration(&mut args);
+        self.sockets(&mut args);
+        for (index, disk) in self.disks.iter().enumerate() {
+            block_device(&mut args, index, *disk);
+        }
+        self.origin(&mut args);
+        args.0
+    }
+
+    fn processor(&self, args: &mut Args) {
+        let (machine, accelerator, model) = match self.acceleration {
+            Acceleration::Kvm => {
+                ("microvm,x-option-roms=off,pit=off,pic=off,rtc=on,pcie=off", "kvm".to_owned(), "host")
+            }
+            Acceleration::Emulated | Acceleration::None => (
+                "microvm,x-option-roms=off,rtc=on,pcie=off",
+                format!("tcg,thread=multi,tb-size={TRANSLATION_CACHE_MIB}"),
+                "max",
+            ),
+        };
+        args.pair("-M", &format!("{machine},dump-guest-core=off,memory-backend=memory"));
+        args.pair("-accel", &accelerator);
+        args.pair("-cpu", model);
+        args.pair("-smp", &self.vcpus.to_string());
+    }
+
+    /// The memory has the same name whatever backs it, because a snapshot refers to it by that name.
+    fn memory(&self, args: &mut Args) {
+        let size = u64::from(self.mem_mib) * 1024 * 1024;
+        let object = match self.backing {
+            Backing::Anonymous => json!({ "qom-type": "memory-backend-ram", "id": "memory", "size": size }),
+            Backing::Shared(path) => memory_file(size, path, true),
+            Backing::CopyOnWrite(path) => memory_file(size, path, false),
+        };
+        args.pair("-m", &format!("{}M", self.mem_mib));
+        args.pair("-object", &object.to_string());
+    }
+
+    fn sockets(&self, args: &mut Args) {
+        for (id, fd) in [("qmp", self.qmp_fd), ("console", self.console_fd), ("channel", self.channel_fd)] {
+            args.pair("-chardev", &format!("socket,id={id},fd={fd}"));
+        }
+        args.pair("-mon", "chardev=qmp,mode=control");
+        args.pair("-serial", "chardev:console");
+        args.pair("-device", "virtio-serial-device");
+        args.pair("-device", "virtserialport,chardev=channel,name=pyro.agent");
+    }
+
+    fn origin(&self, args: &mut Args) {
+        match self.origin {
+            Origin::Boot { kernel, initrd, cmdline } => {
+                args.pair("-kernel", &kernel.to_string_lossy());
+                if let Some(initrd) = initrd {
+                    args.pair("-initrd", &initrd.to_string_lossy());
+                }
+                args.pair("-append", cmdline);
+            }
+            Origin::Incoming => args.pair("-incoming", "defer"),
+        }
+    }
+}
+
+fn memory_file(size: u64, path: &Path, share: bool) -> Value {
+    json!({ "qom-type": "memory-backend-file", "id": "memory", "size": size, "mem-path": path.to_string_lossy(), "share": share })
+}
+
+/// How snapshots travel. Without the stored run state a paused guest runs as soon as it is restored, which saves a round
+/// trip.
+fn migration(args: &mut Args) {
+    args.pair("-global", "migration.store-global-state=off");
+    args.pair("-global", "migration.x-events=on");
+}
+
+fn block_device(args: &mut Args, index: usize, disk: PassedDisk) {
+    let read_only = disk.read_only;
+    let no_flush = disk.durability == Durability::Throwaway;
+    args.pair("-add-fd", &format!("fd={},set={index}", disk.fd));
+    let file = json!({
+        "driver": "file", "node-name": format!("file{index}"), "filename": format!("/dev/fdset/{index}"), "locking": "off",
+        "read-only": read_only, "auto-read-only": false, "cache": { "direct": false, "no-flush": no_flush },
+    });
+    let raw = json!({
+        "driver": "raw", "node-name": format!("disk{index}"), "file": format!("file{index}"), "read-only": read_only,
+        "auto-read-only": false, "cache": { "direct": false, "no-flush": no_flush }, "discard": "unmap",
+    });
+    args.pair("-blockdev", &file.to_string());
+    args.pair("-blockdev", &raw.to_string());
+    args.pair("-device", &format!("virtio-blk-device,drive=disk{index}"));
+}
+
+#[derive(Debug)]
+struct Args(Vec<String>);
+
+impl Args {
+    fn pair(&mut self, flag: &str, value: &str) {
+        self.words([flag, value]);
+    }
+
+    fn words<const N: usize>(&mut self, words: [&str; N]) {
+        self.0.extend(words.map(str::to_owned));
+    }
+}
+
+/// The kernel's command line: what this machine needs, then the caller's words.
+pub(super) fn kernel_cmdline(acceleration: Acceleration, tsc_khz: u64, words: &[String]) -> String {
+    let mut line = "console=ttyS0 panic=-1 reboot=t quiet".to_owned();
+    if acceleration != Acceleration::Kvm {
+        line.push_str(&format!(" tsc_early_khz={tsc_khz} tsc=reliable"));
+    }
+    for word in words {
+        line.push(' ');
+        line.push_str(word);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(
+        acceleration: Acceleration,
+        backing: Backing<'static>,
+        origin: Origin<'static>,
+    ) -> Vec<String> {
+        const DISKS: &[PassedDisk] = &[
+            PassedDisk { fd: 6, read_only: true, durability: Durability::Throwaway },
+            PassedDisk { fd: 7, read_only: false, durability: Durability::Flushed },
+        ];
+        let (vcpus, mem_mib, qmp_fd, console_fd, channel_fd) = (2, 256, 3, 4, 5);
+        Machine {
+            acceleration,
+            vcpus,
+            mem_mib,
+            backing,
+            origin,
+            disks: DISKS,
+            qmp_fd,
+            console_fd,
+            channel_fd,
+        }
+        .args()
+    }
+
+    #[test]
+    fn a_guest_has_no_network_card_and_a_sandboxed_process() {
+        let args = machine(Acceleration::Emulated, Backing::Anonymous, Origin::Incoming);
+        assert!(args.contains(&"-nodefaults".to_owned()));
+        assert!(args.iter().any(|arg| arg.contains("spawn=deny")));
+        assert!(!args.iter().any(|arg| arg.contains("net")));
+    }
+
+    #[test]
+    fn a_flush_means_what_the_disk_says() {
+        let args = machine(Acceleration::Emulated, Backing::Anonymous, Origin::Incoming);
+        let nodes: Vec<Value> = args.iter().filter_map(|arg| serde_json::from_str(arg).ok()).collect();
+        let no_flush = |name: &str| {
+            nodes.iter().find(|node| node["node-name"] == name).unwrap()["cache"]["no-flush"].clone()
+        };
+        assert_eq!([no_flush("disk0"), no_flush("disk1")], [true, false]);
+        assert_eq!([no_flush("file0"), no_flush("file1")], [true, false]);
+    }
+
+    #[test]
+    fn only_copy_on_write_memory_is_private() {
+        let shared = |backing| {
+            let args = machine(Acceleration::Kvm, backing, Origin::Incoming);
+            let object = args.iter().find(|arg| arg.contains("qom-type")).unwrap();
+            serde_json::from_str::<Value>(object).unwrap()["share"].clone()
+        };
+        assert_eq!(shared(Backing::Shared(Path::new("/m"))), true);
+        assert_eq!(shared(Backing::CopyOnWrite(Path::new("/m,share=on"))), false);
+    }
+
+    #[test]
+    fn an_emulated_guest_is_told_its_clock_frequency() {
+        assert!(
+            kernel_cmdline(Acceleration::Emulated, 2_500_000, &["a=b".to_owned()])
+                .ends_with("tsc_early_khz=2500000 tsc=reliable a=b")
+        );
+        assert!(!kernel_cmdline(Acceleration::Kvm, 2_500_000, &[]).contains("tsc"));
+    }
+}

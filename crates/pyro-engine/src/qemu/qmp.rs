@@ -1,0 +1,216 @@
+//! A small client for QEMU's machine protocol: JSON lines over a socket that QEMU inherited. It must not know what the
+//! commands mean, and must bound whatever a QEMU taken over by its guest could send.
+
+use rustix::io::Errno;
+use rustix::net::SendAncillaryBuffer;
+use rustix::net::SendAncillaryMessage;
+use rustix::net::SendFlags;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::VecDeque;
+use std::io;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
+use std::os::fd::BorrowedFd;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+/// Longest line taken from QEMU, in bytes. Answers to the commands used here are far smaller.
+const LINE_BYTES_MAX: usize = 256 * 1024;
+
+/// Most events kept for somebody to ask for; older ones are forgotten.
+const EVENTS_MAX: usize = 64;
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QmpError {
+    /// QEMU closed the socket: it has ended or is about to.
+    #[error("QEMU closed its control socket")]
+    Closed,
+    #[error("the control socket failed")]
+    Io(#[source] io::Error),
+    #[error("QEMU refused: {0}")]
+    Refused(String),
+}
+
+/// A connection to one QEMU.
+#[derive(Debug)]
+pub(crate) struct Qmp {
+    stream: UnixStream,
+    unread: Vec<u8>,
+    events: VecDeque<Value>,
+    last_id: u64,
+}
+
+/// A command that was sent; its answer is collected by [`Qmp::answer`].
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Sent(u64);
+
+impl Qmp {
+    pub(crate) const fn new(stream: UnixStream) -> Self {
+        Self { stream, unread: Vec::new(), events: VecDeque::new(), last_id: 0 }
+    }
+
+    /// Sends one command and waits for its answer.
+    pub(crate) async fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
+        let sent = self.send(command, arguments).await?;
+        self.answer(sent).await
+    }
+
+    /// Sends one command without waiting: QEMU queues what it has not got to yet, even before its greeting.
+    pub(crate) async fn send(&mut self, command: &str, arguments: Value) -> Result<Sent, QmpError> {
+        let (sent, line) = self.line(command, arguments);
+        self.stream.write_all(&line).await.map_err(broken)?;
+        Ok(sent)
+    }
+
+    /// Hands QEMU a descriptor under `name`.
+    pub(crate) async fn pass(&mut self, name: &str, fd: BorrowedFd<'_>) -> Result<(), QmpError> {
+        let (sent, line) = self.line("getfd", json!({ "fdname": name }));
+        let written = self.stream.async_io(Interest::WRITABLE, || send_with(&self.stream, &line, fd)).await;
+        self.stream.write_all(&line[written.map_err(broken)?..]).await.map_err(broken)?;
+        self.answer(sent).await.map(drop)
+    }
+
+    /// The answer to a command. Answers to commands nobody waits for any more are skipped.
+    pub(crate) async fn answer(&mut self, Sent(id): Sent) -> Result<Value, QmpError> {
+        loop {
+            let mut message = self.message().await?;
+            if message.get("event").is_some() {
+                self.keep(message);
+            } else if message.get("id").and_then(Value::as_u64) == Some(id) {
+                if let Some(error) = message.get("error") {
+                    let reason = error.get("desc").and_then(Value::as_str).unwrap_or("without a reason");
+                    return Err(QmpError::Refused(reason.to_owned()));
+                }
+                return Ok(message.get_mut("return").map(Value::take).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Waits for the first event for which `pick` returns something; events before it are forgotten.
+    pub(crate) async fn event<T>(&mut self, pick: impl Fn(&str, &Value) -> Option<T>) -> Result<T, QmpError> {
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                let name = event.get("event").and_then(Value::as_str).unwrap_or_default();
+                if let Some(found) = pick(name, event.get("data").unwrap_or(&Value::Null)) {
+                    return Ok(found);
+                }
+            }
+            let message = self.message().await?;
+            if message.get("event").is_some() {
+                self.keep(message);
+            }
+        }
+    }
+
+    /// Forgets the events that came before now, so that [`Self::event`] cannot take an old one for a new one.
+    pub(crate) fn forget_events(&mut self) {
+        self.events.clear();
+    }
+
+    fn line(&mut self, command: &str, arguments: Value) -> (Sent, Vec<u8>) {
+        self.last_id += 1;
+        let mut message = json!({ "execute": command, "id": self.last_id });
+        if !arguments.is_null() {
+            message["arguments"] = arguments;
+        }
+        (Sent(self.last_id), format!("{message}\n").into_bytes())
+    }
+
+    fn keep(&mut self, event: Value) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    async fn message(&mut self) -> Result<Value, QmpError> {
+        let nonsense = |what: &'static str| QmpError::Io(io::Error::new(io::ErrorKind::InvalidData, what));
+        let mut searched = 0;
+        loop {
+            if let Some(end) = self.unread[searched..].iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=searched + end).collect();
+                return serde_json::from_slice(&line)
+                    .map_err(|_| nonsense("QEMU sent a line that is not JSON"));
+            }
+            searched = self.unread.len();
+            if searched > LINE_BYTES_MAX {
+                return Err(nonsense("QEMU sent a line that never ends"));
+            }
+            if self.stream.read_buf(&mut self.unread).await.map_err(broken)? == 0 {
+                return Err(QmpError::Closed);
+            }
+        }
+    }
+}
+
+fn send_with(stream: &UnixStream, line: &[u8], fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd];
+    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    let sent =
+        rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(line)], &mut ancillary, SendFlags::NOSIGNAL);
+    sent.map_err(Errno::into)
+}
+
+fn broken(error: io::Error) -> QmpError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => QmpError::Closed,
+        _ => QmpError::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn scripted(script: &str) -> (Qmp, UnixStream) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(script.as_bytes()).await.unwrap();
+        (Qmp::new(ours), theirs)
+    }
+
+    #[tokio::test]
+    async fn answers_and_events_are_told_apart() {
+        let script = "{\"QMP\":{}}\n{\"event\":\"STOP\"}\n{\"return\":7,\"id\":1}\n{\"event\":\"RESUME\",\"data\":{\"n\":3}}\n";
+        let (mut qmp, _theirs) = scripted(script).await;
+        assert_eq!(qmp.execute("one", Value::Null).await.unwrap(), json!(7));
+        let data = qmp.event(|name, data| (name == "RESUME").then(|| data["n"].as_u64())).await.unwrap();
+        assert_eq!(data, Some(3));
+    }
+
+    #[tokio::test]
+    async fn an_answer_nobody_waited_for_is_not_taken_for_the_next_one() {
+        let (mut qmp, _theirs) =
+            scripted("{\"return\":1,\"id\":1}\n{\"error\":{\"desc\":\"no\"},\"id\":2}\n").await;
+        drop(qmp.send("abandoned", Value::Null).await.unwrap());
+        assert!(
+            matches!(qmp.execute("two", Value::Null).await, Err(QmpError::Refused(reason)) if reason == "no")
+        );
+    }
+
+    #[tokio::test]
+    async fn nonsense_and_endless_lines_are_errors() {
+        let (mut qmp, _theirs) = scripted("garbage\n").await;
+        assert!(matches!(qmp.execute("one", Value::Null).await, Err(QmpError::Io(_))));
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let flood = tokio::spawn(async move { theirs.write_all(&vec![b'x'; 4 * LINE_BYTES_MAX]).await });
+        let mut qmp = Qmp::new(ours);
+        assert!(matches!(qmp.execute("one", Value::Null).await, Err(QmpError::Io(_))));
+        drop(qmp);
+        assert!(flood.await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_closed_socket_is_said_to_be_closed() {
+        let (mut qmp, theirs) = scripted("{\"QMP\":{}}\n").await;
+        drop(theirs);
+        assert!(matches!(qmp.execute("one", Value::Null).await, Err(QmpError::Closed)));
+    }
+}

@@ -1,0 +1,68 @@
+//! What the tests of real engine processes share: a guest that needs no kernel, and waiting for it without a clock.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use pyro_engine::Acceleration;
+use pyro_engine::Guest;
+use pyro_engine::GuestSpec;
+use pyro_engine::Memory;
+use pyro_engine::QemuEngine;
+use pyro_engine::probe::image;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::process::Pid;
+use rustix::process::PidfdFlags;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// QEMU with software emulation, which every host has.
+pub(crate) fn qemu() -> QemuEngine {
+    QemuEngine::detect(None, "/usr/local/bin:/usr/bin:/bin", Acceleration::Emulated).unwrap()
+}
+
+/// The counting guest of the probe.
+pub(crate) fn counting_guest(folder: &Path, memory: Memory) -> GuestSpec {
+    let kernel = folder.join("counter.elf");
+    std::fs::write(&kernel, image::elf()).unwrap();
+    GuestSpec {
+        id: "0123456789ab".to_owned(),
+        kernel,
+        initrd: PathBuf::new(),
+        cmdline: Vec::new(),
+        vcpus: 1,
+        mem_mib: image::MEM_MIB,
+        memory,
+        disks: Vec::new(),
+        agent: None,
+        runtime_dir: folder.to_owned(),
+    }
+}
+
+/// The numbers the guest has counted so far.
+pub(crate) fn counted(guest: &dyn Guest) -> Vec<u32> {
+    let console = String::from_utf8(guest.console_tail()).unwrap();
+    let whole = console.rfind('\n').map_or("", |end| &console[..end]);
+    whole.lines().map(|line| u32::from_str_radix(line, 16).unwrap()).collect()
+}
+
+/// Lets the runtime read the guest's console until the guest has counted `lines` lines.
+pub(crate) async fn counted_at_least(guest: &dyn Guest, lines: usize) -> Vec<u32> {
+    loop {
+        let counted = counted(guest);
+        if counted.len() >= lines {
+            return counted;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Follows a process by descriptor, so that another one with its number is never taken for it.
+pub(crate) fn follow(pid: u32) -> OwnedFd {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap()
+}
+
+/// Blocks until the process has ended.
+pub(crate) fn wait_for_end(pidfd: &OwnedFd) {
+    rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None).unwrap();
+}
