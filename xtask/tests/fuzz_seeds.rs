@@ -4,20 +4,22 @@
 #[path = "../../fuzz/bodies/frame.rs"]
 mod frame;
 
+use std::error::Error;
 use std::path::Path;
 
-fn run_seeds(target: &str, seeds_min: usize, body: fn(&[u8])) {
+fn run_seeds(target: &str, seeds_min: usize, body: fn(&[u8])) -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
-    let seeds: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let seeds = std::fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?;
     assert!(seeds.len() >= seeds_min, "{} holds only {} seeds", folder.display(), seeds.len());
     for seed in seeds {
-        let bytes = std::fs::read(&seed).unwrap();
+        let bytes = std::fs::read(seed.path())?;
         let ran = std::panic::catch_unwind(|| body(&bytes));
-        assert!(ran.is_ok(), "the body fails on {}", seed.display());
+        assert!(ran.is_ok(), "the body fails on {}", seed.path().display());
     }
+    Ok(())
 }
 
 #[test]
-fn frame_seeds() {
-    run_seeds("frame", 8, frame::body);
+fn frame_seeds() -> Result<(), Box<dyn Error>> {
+    run_seeds("frame", 8, frame::body)
 }

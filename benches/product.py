@@ -1,0 +1,76 @@
+"""What pyro costs on this machine, measured from outside as a user would see it. It must not know the floor, nor judge
+a figure: that is bench.py's table.
+"""
+import json
+import pathlib
+import statistics
+import subprocess
+import time
+
+ENVIRONMENT = "debian:12"
+QUESTION = ["--", "git", "--version"]
+# Prints a line as soon as the guest's first command runs, and ends when its input does.
+HELD = ["--", "sh", "-c", "echo up; cat"]
+
+
+class Product:
+    """The release binary."""
+
+    def __init__(self, program, root):
+        self.program = str(program)
+        self.root = root
+
+    def call(self, *arguments):
+        """Runs the program; returns wall seconds and its output, and fails loudly when it fails."""
+        start = time.monotonic()
+        done = subprocess.run([self.program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        return time.monotonic() - start, done.stdout
+
+    def json(self, *arguments):
+        return json.loads(self.call(*arguments)[1])
+
+    def environment(self):
+        """Where the environment's kernel and root file system are; installs it when it is not there."""
+        self.call("env", "pull", ENVIRONMENT, "--json")
+        return self.json("env", "inspect", ENVIRONMENT, "--json")
+
+    def median_seconds(self, runs, *arguments):
+        return statistics.median(self.call(*arguments)[0] for _ in range(runs))
+
+    def cold_run(self, runs, *flags):
+        """The whole process, and the parts of it that pyro reports, as medians."""
+        seconds, parts = [], []
+        for _ in range(runs):
+            took, output = self.call("run", ENVIRONMENT, "--json", *flags, *QUESTION)
+            report = json.loads(output)
+            if not report["stdout"].startswith("git version"):
+                raise RuntimeError(f"the guest said {report['stdout']!r}")
+            seconds.append(took)
+            parts.append(report["timings"])
+        medians = {name: round(statistics.median(part[name] for part in parts), 1) for name in parts[0]}
+        return statistics.median(seconds), medians
+
+    def own_memory_bytes(self):
+        """The most memory pyro's own process held, its engine's left out, once the guest's first command runs."""
+        command = [self.program, "run", ENVIRONMENT, *HELD]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            try:
+                line = process.stdout.readline()
+                if line != b"up\n":
+                    raise RuntimeError(f"the guest said {line!r}")
+                return peak_resident_bytes(process.pid)
+            finally:
+                process.stdin.close()
+
+    def agent_bytes(self):
+        """The size of the agent every guest gets, as the repository's own check reports it."""
+        command = ["scripts/with-rust", "cargo", "xtask", "agent", "--json"]
+        done = subprocess.run(command, cwd=self.root, stdout=subprocess.PIPE, check=True)
+        return json.loads(done.stdout)["size_bytes"]
+
+
+def peak_resident_bytes(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"process {pid} has no memory")
