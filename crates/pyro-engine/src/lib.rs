@@ -3,17 +3,24 @@
 //! This crate knows engines and nothing above them: it must not know environments, workspaces or commands, read the
 //! environment or the home directory, or print.
 
+pub mod choose;
 pub mod engine;
+pub mod host;
 pub mod probe;
 mod process;
 pub mod qemu;
 pub mod spec;
 
+pub use choose::ChooseError;
+pub use choose::Chosen;
+pub use choose::EngineChoice;
+pub use choose::choose;
 pub use engine::Engine;
 pub use engine::EngineError;
 pub use engine::EngineExit;
 pub use engine::Guest;
 pub use engine::Usage;
+pub use host::HostEngine;
 pub use qemu::QemuEngine;
 pub use spec::Acceleration;
 pub use spec::Disk;

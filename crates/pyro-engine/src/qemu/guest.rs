@@ -119,7 +119,7 @@ impl QemuGuest {
         self.qmp.pass("state", state.as_fd()).await?;
         self.qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH_MAX })).await?;
         self.qmp.execute("migrate", json!({ "uri": "fd:state" })).await?;
-        let completed = self.qmp.event(|name, data| migration_end(name, data)).await?;
+        let completed = self.qmp.event(migration_end).await?;
         if completed {
             return Ok(());
         }

@@ -10,6 +10,7 @@ mod state;
 mod tsc;
 
 pub(crate) use program::Program;
+pub(crate) use program::find_executable;
 
 use crate::engine::Engine;
 use crate::engine::EngineError;

@@ -1,5 +1,6 @@
 //! What the tests of real engine processes share: a guest that needs no kernel, and waiting for it without a clock.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use pyro_engine::Acceleration;
 use pyro_engine::Guest;
