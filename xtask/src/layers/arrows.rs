@@ -34,7 +34,7 @@ const ROOMS: &[Room] = &[
 ];
 
 /// Dev only: nothing may depend on it but tests.
-const TESTS_ONLY: &str = "pyro-testkit";
+pub(super) const TESTS_ONLY: &str = "pyro-testkit";
 
 /// Why the manifests could not be read.
 #[derive(Debug, thiserror::Error)]

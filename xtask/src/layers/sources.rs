@@ -1,5 +1,6 @@
 //! The repository's Rust files and what each is: shipped or not, and in which room. It must not judge them.
 
+use super::arrows::TESTS_ONLY;
 use super::tokens;
 use super::tokens::Scan;
 use std::collections::BTreeSet;
@@ -69,11 +70,11 @@ fn read_file(root: &Path, path: &Path) -> Result<SourceFile, SourcesError> {
     Ok(SourceFile { scan: tokens::scan(&text), path, text, shipped_in })
 }
 
-/// `crates/ROOM/src/...` is shipped in ROOM; everything else is not.
+/// `crates/ROOM/src/...` is shipped in ROOM, unless that room is for tests; everything else is not.
 fn room_of(path: &Path) -> Option<String> {
     let mut parts = path.iter().map(|part| part.to_string_lossy());
     let (top, room, src) = (parts.next()?, parts.next()?, parts.next()?);
-    (top == "crates" && src == "src").then(|| room.into_owned())
+    (top == "crates" && src == "src" && room != TESTS_ONLY).then(|| room.into_owned())
 }
 
 /// The modules a file declares for tests alone, as paths without their `.rs`.
@@ -116,6 +117,7 @@ mod tests {
             ("crates/pyro/src/run/tests.rs", "//! x"),
             ("crates/pyro/src/tests.rs", "//! x"),
             ("crates/pyro/build.rs", "//! x"),
+            ("crates/pyro-testkit/src/lib.rs", "//! x"),
             ("crates/pyro/tests/all.rs", "//! x"),
             ("crates/pyro/target/debug/build/made.rs", ""),
             ("xtask/src/main.rs", "//! x"),
@@ -128,6 +130,7 @@ mod tests {
             ("crates/pyro/src/run.rs", Some("pyro")),
             ("crates/pyro/src/tests.rs", Some("pyro")),
             ("crates/pyro/tests/all.rs", None),
+            ("crates/pyro-testkit/src/lib.rs", None),
             ("xtask/src/main.rs", None),
         ];
         assert_eq!(shipped(&files), expected);
