@@ -86,7 +86,11 @@ pub enum ChooseError {
 ///
 /// # Errors
 /// [`ChooseError`]. An explicit choice that does not work is an error, never another engine.
-pub async fn choose(choice: EngineChoice, probe_cache: &Path, search_path: &str) -> Result<Chosen, ChooseError> {
+pub async fn choose(
+    choice: EngineChoice,
+    probe_cache: &Path,
+    search_path: &str,
+) -> Result<Chosen, ChooseError> {
     if choice == EngineChoice::Firecracker && find_executable("firecracker", search_path).is_none() {
         return Err(ChooseError::ProgramMissing { program: "firecracker".to_owned(), debian_package: None });
     }
@@ -105,12 +109,16 @@ fn with_qemu(emulated: QemuEngine, report: ProbeReport) -> Result<Chosen, Choose
             let engine = QemuEngine::detect(program, "", Acceleration::Kvm).map_err(missing)?;
             Ok(Chosen { engine: Arc::new(engine), notice: None })
         }
-        Verdict::Unusable { reason } => Ok(Chosen { engine: Arc::new(emulated), notice: Some(emulation_notice(&reason)) }),
+        Verdict::Unusable { reason } => {
+            Ok(Chosen { engine: Arc::new(emulated), notice: Some(emulation_notice(&reason)) })
+        }
     }
 }
 
 fn emulation_notice(reason: &str) -> String {
-    format!("KVM is not usable here ({reason}); guests run in QEMU's software emulation, which is slower and no isolation boundary")
+    format!(
+        "KVM is not usable here ({reason}); guests run in QEMU's software emulation, which is slower and no isolation boundary"
+    )
 }
 
 fn no_firecracker(report: ProbeReport) -> ChooseError {
@@ -136,7 +144,12 @@ mod tests {
 
     fn report(verdict: Verdict) -> ProbeReport {
         let (guest_iterations_per_s, native_iterations_per_s) = (None, None);
-        ProbeReport { verdict, kvm_device: KvmDevice::Missing, guest_iterations_per_s, native_iterations_per_s }
+        ProbeReport {
+            verdict,
+            kvm_device: KvmDevice::Missing,
+            guest_iterations_per_s,
+            native_iterations_per_s,
+        }
     }
 
     fn some_qemu() -> QemuEngine {
@@ -147,7 +160,8 @@ mod tests {
     fn kvm_is_taken_where_it_works_and_a_fallback_is_said() {
         let best = with_qemu(some_qemu(), report(Verdict::Usable)).unwrap();
         assert_eq!((best.engine.acceleration(), best.notice), (Acceleration::Kvm, None));
-        let fallback = with_qemu(some_qemu(), report(Verdict::Unusable { reason: "too slow".to_owned() })).unwrap();
+        let fallback =
+            with_qemu(some_qemu(), report(Verdict::Unusable { reason: "too slow".to_owned() })).unwrap();
         assert_eq!(fallback.engine.acceleration(), Acceleration::Emulated);
         let notice = fallback.notice.unwrap();
         assert!(notice.contains("too slow") && !notice.contains('\n'));

@@ -19,9 +19,13 @@ async fn the_probe_guest_counts_under_emulation() {
 #[tokio::test]
 async fn a_verdict_rests_on_a_guest_that_ran() {
     let report = probe::probe(&qemu(), probe::DEADLINE).await;
-    assert_eq!(report.usable(), report.guest_iterations_per_s.is_some_and(|speed| {
-        speed * 10 >= report.native_iterations_per_s.unwrap()
-    }), "{report:?}");
+    assert_eq!(
+        report.usable(),
+        report
+            .guest_iterations_per_s
+            .is_some_and(|speed| { speed * 10 >= report.native_iterations_per_s.unwrap() }),
+        "{report:?}"
+    );
 }
 
 #[tokio::test]

@@ -71,7 +71,8 @@ fn write(cache_file: &Path, document: &Document) -> io::Result<()> {
     let mut aside = cache_file.as_os_str().to_owned();
     aside.push(format!(".{}.new", std::process::id()));
     let aside = PathBuf::from(aside);
-    let written = fs::write(&aside, serde_json::to_vec_pretty(document)?).and_then(|()| fs::rename(&aside, cache_file));
+    let written =
+        fs::write(&aside, serde_json::to_vec_pretty(document)?).and_then(|()| fs::rename(&aside, cache_file));
     written.inspect_err(|_| drop(fs::remove_file(&aside)))
 }
 

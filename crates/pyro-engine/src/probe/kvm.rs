@@ -37,11 +37,12 @@ impl KvmDevice {
     }
 
     fn examine_at(path: &Path) -> Self {
-        let device = match OpenOptions::new().read(true).write(true).open(path).and_then(|file| file.metadata()) {
-            Ok(device) => device,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::Missing,
-            Err(error) => return Self::Refused { reason: error.to_string() },
-        };
+        let device =
+            match OpenOptions::new().read(true).write(true).open(path).and_then(|file| file.metadata()) {
+                Ok(device) => device,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::Missing,
+                Err(error) => return Self::Refused { reason: error.to_string() },
+            };
         if !device.file_type().is_char_device() {
             return Self::Refused { reason: "it is not a character device".to_owned() };
         }

@@ -81,7 +81,9 @@ fn judge(kvm_device: KvmDevice, guest: u64, native: u64) -> ProbeReport {
         Verdict::Usable
     } else {
         let slowdown = native / guest.max(1);
-        Verdict::Unusable { reason: format!("a guest with KVM runs {slowdown} times slower than the processor") }
+        Verdict::Unusable {
+            reason: format!("a guest with KVM runs {slowdown} times slower than the processor"),
+        }
     };
     let (guest_iterations_per_s, native_iterations_per_s) = (Some(guest), Some(native));
     ProbeReport { verdict, kvm_device, guest_iterations_per_s, native_iterations_per_s }
@@ -108,7 +110,9 @@ mod tests {
         assert!(judged(900, 1000).usable());
         assert!(judged(100, 1000).usable());
         let slow = judged(1, 1000);
-        let Verdict::Unusable { reason } = slow.verdict else { panic!("a thousandth of the speed is not usable") };
+        let Verdict::Unusable { reason } = slow.verdict else {
+            panic!("a thousandth of the speed is not usable")
+        };
         assert!(reason.contains("1000 times"), "{reason}");
         assert!(!judged(0, 1000).usable());
     }

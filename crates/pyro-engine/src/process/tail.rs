@@ -16,19 +16,38 @@ const QUOTE_BYTES_MAX: usize = 2048;
 
 /// A handle on a bounded tail; clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tail(Arc<Mutex<VecDeque<u8>>>);
+pub(crate) struct Tail {
+    kept: Arc<Mutex<VecDeque<u8>>>,
+    /// Lets the tests wait for a guest's words instead of asking again and again.
+    #[cfg(test)]
+    grew: Arc<tokio::sync::Notify>,
+}
 
 impl Tail {
     pub(crate) fn push(&self, bytes: &[u8]) {
         let bytes = &bytes[bytes.len().saturating_sub(TAIL_BYTES_MAX)..];
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let surplus = (kept.len() + bytes.len()).saturating_sub(TAIL_BYTES_MAX);
         kept.drain(..surplus);
         kept.extend(bytes);
+        #[cfg(test)]
+        self.grew.notify_waiters();
+    }
+
+    /// Waits until `found` finds what it looks for in the tail.
+    #[cfg(test)]
+    pub(crate) async fn wait_for<T>(&self, found: impl Fn(&[u8]) -> Option<T>) -> T {
+        loop {
+            let grew = self.grew.notified();
+            if let Some(found) = found(&self.bytes()) {
+                return found;
+            }
+            grew.await;
+        }
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     /// The end of it for an error message: on one line, printable, short.

@@ -80,6 +80,11 @@ impl QemuGuest {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) const fn console(&self) -> &Tail {
+        &self.console
+    }
+
     async fn simple(&mut self, command: &'static str, operation: &'static str) -> Result<(), EngineError> {
         let answer = self.qmp.execute(command, Value::Null).await;
         self.said(operation, answer).await.map(drop)

@@ -7,6 +7,8 @@ mod machine;
 mod program;
 mod qmp;
 mod state;
+#[cfg(test)]
+mod tests;
 mod tsc;
 
 pub(crate) use program::Program;
@@ -105,6 +107,51 @@ impl QemuEngine {
         let head = Head::new(self.acceleration, spec, SavedMemory::Stream);
         QemuGuest::new(started.process, started.qmp, started.channel, started.console_tail, memory, head)
     }
+
+    async fn start_guest(&self, spec: &GuestSpec) -> Result<QemuGuest, EngineError> {
+        readable(&spec.kernel, "opening the kernel")?;
+        let initrd = Some(spec.initrd.as_path()).filter(|path| !path.as_os_str().is_empty());
+        if let Some(initrd) = initrd {
+            readable(initrd, "opening the initrd")?;
+        }
+        let (backing, memory) = match &spec.memory {
+            Memory::Anonymous => (Backing::Anonymous, None),
+            Memory::SharedFile(path) => {
+                create_memory(path, spec.mem_mib)?;
+                (Backing::Shared(path), Some(path.clone()))
+            }
+        };
+        let tsc_khz = if self.acceleration == Acceleration::Kvm { 0 } else { tsc::khz() };
+        let cmdline = machine::kernel_cmdline(self.acceleration, tsc_khz, &spec.cmdline);
+        let origin = Origin::Boot { kernel: &spec.kernel, initrd, cmdline: &cmdline };
+        let started = self.launch(spec, backing, origin, None)?;
+        let mut guest = self.guest(started, spec, memory.clone());
+        guest.greet("starting").await?;
+        Ok(guest)
+    }
+
+    async fn restore_guest(
+        &self,
+        spec: &GuestSpec,
+        snapshot: &SnapshotFiles,
+    ) -> Result<QemuGuest, EngineError> {
+        let (state, head) = open_state(&snapshot.state)?;
+        if let Some(reason) = head.mismatch(&Head::new(self.acceleration, spec, head.memory)) {
+            return Err(EngineError::Refused { operation: "restore a snapshot", reason });
+        }
+        let backing = match head.memory {
+            SavedMemory::File => {
+                check_memory(&snapshot.memory, spec.mem_mib)?;
+                Backing::CopyOnWrite(&snapshot.memory)
+            }
+            SavedMemory::Stream => Backing::Anonymous,
+        };
+        let started = self.launch(spec, backing, Origin::Incoming, Some(state))?;
+        let state_fd = started.state_fd.unwrap_or(-1);
+        let mut guest = self.guest(started, spec, None);
+        guest.restore_from(state_fd).await?;
+        Ok(guest)
+    }
 }
 
 struct Started {
@@ -132,25 +179,7 @@ impl Engine for QemuEngine {
 
     /// The guest ends when the thread that calls this does.
     async fn start(&self, spec: GuestSpec) -> Result<Box<dyn Guest>, EngineError> {
-        readable(&spec.kernel, "opening the kernel")?;
-        let initrd = Some(spec.initrd.as_path()).filter(|path| !path.as_os_str().is_empty());
-        if let Some(initrd) = initrd {
-            readable(initrd, "opening the initrd")?;
-        }
-        let (backing, memory) = match &spec.memory {
-            Memory::Anonymous => (Backing::Anonymous, None),
-            Memory::SharedFile(path) => {
-                create_memory(path, spec.mem_mib)?;
-                (Backing::Shared(path), Some(path.clone()))
-            }
-        };
-        let tsc_khz = if self.acceleration == Acceleration::Kvm { 0 } else { tsc::khz() };
-        let cmdline = machine::kernel_cmdline(self.acceleration, tsc_khz, &spec.cmdline);
-        let origin = Origin::Boot { kernel: &spec.kernel, initrd, cmdline: &cmdline };
-        let started = self.launch(&spec, backing, origin, None)?;
-        let mut guest = self.guest(started, &spec, memory.clone());
-        guest.greet("starting").await?;
-        Ok(Box::new(guest))
+        Ok(Box::new(self.start_guest(&spec).await?))
     }
 
     /// The guest ends when the thread that calls this does.
@@ -159,22 +188,7 @@ impl Engine for QemuEngine {
         spec: GuestSpec,
         snapshot: &SnapshotFiles,
     ) -> Result<Box<dyn Guest>, EngineError> {
-        let (state, head) = open_state(&snapshot.state)?;
-        if let Some(reason) = head.mismatch(&Head::new(self.acceleration, &spec, head.memory)) {
-            return Err(EngineError::Refused { operation: "restore a snapshot", reason });
-        }
-        let backing = match head.memory {
-            SavedMemory::File => {
-                check_memory(&snapshot.memory, spec.mem_mib)?;
-                Backing::CopyOnWrite(&snapshot.memory)
-            }
-            SavedMemory::Stream => Backing::Anonymous,
-        };
-        let started = self.launch(&spec, backing, Origin::Incoming, Some(state))?;
-        let state_fd = started.state_fd.unwrap_or(-1);
-        let mut guest = self.guest(started, &spec, None);
-        guest.restore_from(state_fd).await?;
-        Ok(Box::new(guest))
+        Ok(Box::new(self.restore_guest(&spec, snapshot).await?))
     }
 }
 

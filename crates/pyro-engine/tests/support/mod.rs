@@ -1,9 +1,7 @@
-//! What the tests of real engine processes share: a guest that needs no kernel, and waiting for it without a clock.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+//! What the tests of real engine processes share: a guest that needs no kernel, and following processes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use pyro_engine::Acceleration;
-use pyro_engine::Guest;
 use pyro_engine::GuestSpec;
 use pyro_engine::Memory;
 use pyro_engine::QemuEngine;
@@ -36,24 +34,6 @@ pub(crate) fn counting_guest(folder: &Path, memory: Memory) -> GuestSpec {
         disks: Vec::new(),
         agent: None,
         runtime_dir: folder.to_owned(),
-    }
-}
-
-/// The numbers the guest has counted so far.
-pub(crate) fn counted(guest: &dyn Guest) -> Vec<u32> {
-    let console = String::from_utf8(guest.console_tail()).unwrap();
-    let whole = console.rfind('\n').map_or("", |end| &console[..end]);
-    whole.lines().map(|line| u32::from_str_radix(line, 16).unwrap()).collect()
-}
-
-/// Lets the runtime read the guest's console until the guest has counted `lines` lines.
-pub(crate) async fn counted_at_least(guest: &dyn Guest, lines: usize) -> Vec<u32> {
-    loop {
-        let counted = counted(guest);
-        if counted.len() >= lines {
-            return counted;
-        }
-        tokio::task::yield_now().await;
     }
 }
 
