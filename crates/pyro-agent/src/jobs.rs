@@ -1,0 +1,117 @@
+//! All jobs, and the host's names for them and their streams. This file must not run them.
+
+use crate::job::Job;
+use crate::poll::JobId;
+use crate::poll::Part;
+use crate::refusal::refuse;
+use pyro_proto::StreamId;
+use pyro_proto::exec::ExecSpec;
+use pyro_proto::limits::JOBS_MAX;
+use pyro_proto::limits::STREAMS_MAX;
+use pyro_proto::message::ErrorCode;
+use pyro_proto::message::RequestId;
+use pyro_proto::message::WireError;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Every job the agent has not forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    all: BTreeMap<JobId, Job>,
+    by_request: BTreeMap<RequestId, JobId>,
+    by_stream: BTreeMap<StreamId, (JobId, Part)>,
+    numbered: JobId,
+}
+
+impl Jobs {
+    /// Whether one more may be started under these names.
+    pub(crate) fn admit(&self, request: RequestId, spec: &ExecSpec) -> Result<(), WireError> {
+        let streams = [Some(spec.stdio.stream), spec.stdio.stderr_stream];
+        let in_use = |stream: &StreamId| self.by_stream.contains_key(stream);
+        if self.by_request.contains_key(&request) || streams.iter().flatten().any(in_use) {
+            return Err(refuse(ErrorCode::BadRequest, "the request number or a stream is in use"));
+        }
+        if self.all.len() >= JOBS_MAX {
+            return Err(refuse(ErrorCode::LimitReached, format!("{JOBS_MAX} jobs are alive already")));
+        }
+        if self.by_stream.len() + 2 > STREAMS_MAX {
+            return Err(refuse(ErrorCode::LimitReached, format!("{STREAMS_MAX} streams are open already")));
+        }
+        Ok(())
+    }
+
+    /// Adds a job under the host's names for it.
+    pub(crate) fn insert(&mut self, request: RequestId, job: Job) -> JobId {
+        self.numbered += 1;
+        let id = self.numbered;
+        self.by_request.insert(request, id);
+        self.by_stream.insert(job.output.stream(), (id, Part::Output));
+        if let Some(error) = &job.error {
+            self.by_stream.insert(error.stream(), (id, Part::Error));
+        }
+        self.all.insert(id, job);
+        id
+    }
+
+    pub(crate) fn get(&self, id: JobId) -> Option<&Job> {
+        self.all.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: JobId) -> Option<&mut Job> {
+        self.all.get_mut(&id)
+    }
+
+    /// The job the host means.
+    pub(crate) fn named(&self, request: RequestId) -> Result<&Job, WireError> {
+        let job = self.by_request.get(&request).and_then(|id| self.all.get(id));
+        job.ok_or_else(|| refuse(ErrorCode::NoSuchJob, format!("there is no job {request}")))
+    }
+
+    /// The job and the part a stream belongs to.
+    pub(crate) fn of_stream(&mut self, stream: StreamId) -> Option<(JobId, Part, &mut Job)> {
+        let (id, part) = *self.by_stream.get(&stream)?;
+        self.all.get_mut(&id).map(|job| (id, part, job))
+    }
+
+    /// The host was told the end of a job: its names are free again.
+    pub(crate) fn release(&mut self, id: JobId) {
+        let Some(job) = self.all.get_mut(&id) else { return };
+        if let Some(request) = job.request.take() {
+            self.by_request.remove(&request);
+            self.by_stream.remove(&job.output.stream());
+            if let Some(error) = &job.error {
+                self.by_stream.remove(&error.stream());
+            }
+        }
+    }
+
+    /// The host is gone: every name is free again, every job runs on.
+    pub(crate) fn orphan_all(&mut self) {
+        self.by_request.clear();
+        self.by_stream.clear();
+        self.all.values_mut().for_each(Job::orphan);
+    }
+
+    pub(crate) fn remove(&mut self, id: JobId) -> Option<Job> {
+        self.all.remove(&id)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<JobId> {
+        self.all.keys().copied().collect()
+    }
+
+    pub(crate) fn all_dead(&self) -> bool {
+        self.all.values().all(Job::is_dead)
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.all.values().filter_map(|job| job.deadline).min()
+    }
+
+    /// Jobs whose deadline has come.
+    pub(crate) fn due(&self, now: Instant) -> Vec<JobId> {
+        let due = |job: &Job| job.deadline.is_some_and(|deadline| deadline <= now);
+        self.all.iter().filter(|(_, job)| due(job)).map(|(id, _)| *id).collect()
+    }
+}

@@ -1,0 +1,64 @@
+//! Where the agent runs: as the guest's own, or on a host that nothing may be changed on. This file must not run jobs.
+
+use crate::command::Defaults;
+use crate::groups::Groups;
+use crate::spawn::Inheritance;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// Open files a command of a guest may have before it asks for more, and at most.
+const COMMAND_FILES: Rlimit = Rlimit { current: Some(1024), maximum: Some(524_288) };
+
+/// Where the agent runs.
+#[derive(Debug)]
+pub struct Place {
+    pub(crate) kind: Kind,
+    pub(crate) groups: Option<Groups>,
+    pub(crate) defaults: Defaults,
+    pub(crate) inheritance: Inheritance,
+}
+
+/// Whose system it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The guest's: it is made unlike every other, frozen and powered off as the host asks.
+    Guest,
+    /// A person's: commands run here, and that is all.
+    Host,
+}
+
+impl Place {
+    /// A guest whose cgroup2 file system is mounted at `cgroups`.
+    pub fn guest(cgroups: &Path) -> Self {
+        Self {
+            kind: Kind::Guest,
+            // Without control groups every job has a monitor instead.
+            groups: Groups::open(cgroups).ok(),
+            defaults: Defaults { cwd: vec![c"/workspace".into(), c"/".into()], uid: uid() },
+            inheritance: Inheritance { file_limit: COMMAND_FILES, restore_oom_score: true },
+        }
+    }
+
+    /// A host where commands start in the folder `workspace` of `folder`.
+    ///
+    /// # Errors
+    /// When the path cannot be one.
+    pub fn host(folder: &Path) -> io::Result<Self> {
+        let workspace = CString::new(folder.join("workspace").as_os_str().as_bytes())?;
+        let file_limit = rustix::process::getrlimit(Resource::Nofile);
+        Ok(Self {
+            kind: Kind::Host,
+            groups: None,
+            defaults: Defaults { cwd: vec![workspace], uid: uid() },
+            inheritance: Inheritance { file_limit, restore_oom_score: false },
+        })
+    }
+}
+
+fn uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}

@@ -1,0 +1,221 @@
+//! What the host asks, one method for each. This file must not follow what it starts.
+
+use crate::agent::Agent;
+use crate::command::Command;
+use crate::identity;
+use crate::job::Job;
+use crate::place::Kind;
+use crate::poll::Part;
+use crate::poll::Token;
+use crate::refusal::refuse;
+use crate::refusal::refuse_errno;
+use crate::refusal::refuse_error;
+use crate::session::ENTROPY_BYTES_MAX;
+use crate::spawn;
+use crate::stdio::window;
+use crate::sys::signal;
+use pyro_proto::Frame;
+use pyro_proto::exec::ExecSpec;
+use pyro_proto::exec::PtySize;
+use pyro_proto::frame;
+use pyro_proto::hello::Attach;
+use pyro_proto::message;
+use pyro_proto::message::ErrorCode;
+use pyro_proto::message::Incoming;
+use pyro_proto::message::ReplyBody;
+use pyro_proto::message::Request;
+use pyro_proto::message::RequestBody;
+use pyro_proto::message::RequestId;
+use pyro_proto::message::SignalTarget;
+use pyro_proto::message::WireError;
+
+impl Agent {
+    /// Takes one frame from the host.
+    pub(crate) fn frame(&mut self, frame: &Frame) {
+        match frame.kind {
+            frame::Kind::Control => self.control(&frame.payload),
+            frame::Kind::Data => self.data(frame),
+            frame::Kind::Eof => self.end_of_input(frame),
+            frame::Kind::Credit => self.credit(frame),
+            frame::Kind::Reset => self.reset(frame),
+        }
+    }
+
+    fn control(&mut self, payload: &[u8]) {
+        match message::request_from_payload(payload) {
+            Ok(Incoming::Request(request)) => self.request(request),
+            Ok(Incoming::Unknown(request)) => {
+                self.answer(
+                    request,
+                    Err(refuse(ErrorCode::Unsupported, "the agent does not know this message")),
+                );
+            }
+            Err(error) => self.answer(0, Err(refuse_error(ErrorCode::BadRequest, &error))),
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        let id = request.request;
+        if let Err(error) = self.session.admit(&request.body) {
+            return self.answer(id, Err(error));
+        }
+        match request.body {
+            RequestBody::Attach(attach) => match self.attach(attach) {
+                Ok(attached) => self.say(id, ReplyBody::Attached(attached)),
+                Err(error) => self.answer(id, Err(error)),
+            },
+            RequestBody::Exec(spec) => {
+                if let Err(error) = self.exec(id, &spec) {
+                    self.answer(id, Err(error));
+                }
+            }
+            RequestBody::Quiesce => self.quiesce(id),
+            RequestBody::Shutdown => self.shut_down(id),
+            RequestBody::Thaw => {
+                let outcome = self.thaw();
+                self.answer(id, outcome);
+            }
+            RequestBody::Signal { job, signal, target } => {
+                let outcome = self.signal(job, signal, target);
+                self.answer(id, outcome);
+            }
+            RequestBody::Resize { job, cols, rows } => {
+                let outcome = self.resize(job, PtySize { cols, rows });
+                self.answer(id, outcome);
+            }
+            RequestBody::Clock { realtime_ns } => {
+                let outcome = self.change_guest(|| identity::set_clock(realtime_ns));
+                self.answer(id, outcome);
+            }
+            RequestBody::Entropy { bytes } => {
+                let outcome = self.add_entropy(&bytes.0);
+                self.answer(id, outcome);
+            }
+            RequestBody::Ping => self.answer(id, Ok(())),
+        }
+    }
+
+    fn attach(&mut self, attach: Attach) -> Result<pyro_proto::hello::Attached, WireError> {
+        let protocol = self.session.check(&attach)?;
+        if let Some(identity) = &attach.identity {
+            self.change_guest(|| identity::apply(identity))?;
+            self.unfreeze()?;
+        }
+        Ok(self.session.accept(attach, protocol))
+    }
+
+    fn add_entropy(&self, bytes: &[u8]) -> Result<(), WireError> {
+        if bytes.is_empty() || bytes.len() > ENTROPY_BYTES_MAX {
+            let text = format!("entropy comes in 1 to {ENTROPY_BYTES_MAX} bytes");
+            return Err(refuse(ErrorCode::BadRequest, text));
+        }
+        self.change_guest(|| identity::add_entropy(bytes))
+    }
+
+    /// Changes the system where it is the guest's own; on a host, does nothing and says it is done.
+    fn change_guest(
+        &self,
+        change: impl FnOnce() -> Result<(), identity::IdentityError>,
+    ) -> Result<(), WireError> {
+        match self.place.kind {
+            Kind::Guest => change().map_err(|error| refuse_error(ErrorCode::System, &error)),
+            Kind::Host => Ok(()),
+        }
+    }
+
+    fn exec(&mut self, request: RequestId, spec: &ExecSpec) -> Result<(), WireError> {
+        if self.stillness.is_shutting_down() {
+            return Err(refuse(ErrorCode::Quiesced, "the guest is shutting down"));
+        }
+        self.jobs.admit(request, spec)?;
+        let command = Command::new(spec, &self.place.defaults)?;
+        let spawned =
+            spawn::spawn(&command, &spec.stdio, &self.place.inheritance, self.place.groups.as_mut())?;
+        let id = self.jobs.insert(request, Job::new(request, spec, spawned));
+        let Some(job) = self.jobs.get(id) else { return Ok(()) };
+        for (fd, part) in job.descriptors() {
+            if let Err(errno) = self.poller.add(fd, Token::Job(id, part)) {
+                job.kill();
+                return Err(refuse_errno(ErrorCode::LimitReached, "watching the command", errno));
+            }
+        }
+        Ok(())
+    }
+
+    fn signal(&self, job: RequestId, number: i32, target: SignalTarget) -> Result<(), WireError> {
+        let Some(signal) = signal::from_number(number) else {
+            return Err(refuse(ErrorCode::BadRequest, format!("{number} is not a signal")));
+        };
+        let job = self.jobs.named(job)?;
+        let Some(main) = job.living_main() else {
+            return Err(refuse(ErrorCode::NoSuchJob, "the job is not running"));
+        };
+        if target == SignalTarget::Tree {
+            job.signal_tree(signal);
+            return Ok(());
+        }
+        let foreground = job.terminal.as_ref().and_then(|terminal| rustix::termios::tcgetpgrp(terminal).ok());
+        rustix::process::kill_process_group(foreground.unwrap_or(main), signal)
+            .map_err(|errno| refuse_errno(ErrorCode::System, "sending the signal", errno))
+    }
+
+    fn resize(&self, job: RequestId, size: PtySize) -> Result<(), WireError> {
+        let Some(terminal) = &self.jobs.named(job)?.terminal else {
+            return Err(refuse(ErrorCode::BadRequest, "the job has no terminal"));
+        };
+        rustix::termios::tcsetwinsize(terminal, window(size))
+            .map_err(|errno| refuse_errno(ErrorCode::System, "resizing the terminal", errno))
+    }
+
+    fn data(&mut self, frame: &Frame) {
+        // Frames of streams that have ended meanwhile are still under way when they end.
+        let Some((id, Part::Output, job)) = self.jobs.of_stream(frame.stream) else { return };
+        let Some(input) = &mut job.input else { return };
+        match input.receive(&frame.payload) {
+            Ok(()) => self.feed(id),
+            Err(error) => {
+                input.close();
+                job.output.abandon();
+                self.channel.send_reset(frame.stream, &error.to_string());
+                self.job_changed(id);
+            }
+        }
+    }
+
+    fn end_of_input(&mut self, frame: &Frame) {
+        if let Some((id, Part::Output, job)) = self.jobs.of_stream(frame.stream) {
+            if let Some(input) = &mut job.input {
+                input.end();
+            }
+            self.feed(id);
+        }
+    }
+
+    fn credit(&mut self, frame: &Frame) {
+        let Some((id, part, job)) = self.jobs.of_stream(frame.stream) else { return };
+        let Some(output) = job.lane(part) else { return };
+        let granted = frame.credit_bytes().map(|bytes| output.grant(bytes));
+        match granted {
+            Some(Ok(())) => self.want_turn(id, part),
+            Some(Err(error)) => {
+                output.abandon();
+                self.channel.send_reset(frame.stream, &error.to_string());
+                self.job_changed(id);
+            }
+            None => {}
+        }
+    }
+
+    fn reset(&mut self, frame: &Frame) {
+        let Some((id, part, job)) = self.jobs.of_stream(frame.stream) else { return };
+        if let Some(output) = job.lane(part) {
+            output.abandon();
+        }
+        if part == Part::Output
+            && let Some(input) = &mut job.input
+        {
+            input.close();
+        }
+        self.job_changed(id);
+    }
+}

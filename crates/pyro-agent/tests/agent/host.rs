@@ -1,0 +1,286 @@
+//! A blocking host for tests: one agent process over a socket pair, streams collected as they come. This file must not
+//! assert what a test is about.
+
+use pyro_proto::Decoder;
+use pyro_proto::Item;
+use pyro_proto::Kind;
+use pyro_proto::SYNC;
+use pyro_proto::SendWindow;
+use pyro_proto::StreamId;
+use pyro_proto::bytes::ByteString;
+use pyro_proto::exec::ExecExit;
+use pyro_proto::exec::ExecSpec;
+use pyro_proto::exec::Stdio;
+use pyro_proto::frame;
+use pyro_proto::hello::Attach;
+use pyro_proto::hello::Identity;
+use pyro_proto::message;
+use pyro_proto::message::Reply;
+use pyro_proto::message::ReplyBody;
+use pyro_proto::message::Request;
+use pyro_proto::message::RequestBody;
+use pyro_proto::message::RequestId;
+use pyro_proto::message::WireError;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::io::Read as _;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::process::Command;
+
+pub struct Host {
+    pub folder: tempfile::TempDir,
+    pub socket: UnixStream,
+    pub agent: Child,
+    decoder: Decoder,
+    next_request: RequestId,
+    next_stream: StreamId,
+    pub replies: VecDeque<Reply>,
+    pub data: BTreeMap<StreamId, Vec<u8>>,
+    pub ended: BTreeSet<StreamId>,
+    pub resets: BTreeSet<StreamId>,
+    /// Streams that are granted no credit: their reader is slow.
+    pub slow: BTreeSet<StreamId>,
+    pub windows: BTreeMap<StreamId, SendWindow>,
+    pub hellos: usize,
+}
+
+pub struct Running {
+    pub request: RequestId,
+    pub out: StreamId,
+    pub err: StreamId,
+    pub pid: u32,
+}
+
+pub struct Outcome {
+    pub exit: ExecExit,
+    pub out: Vec<u8>,
+    pub err: Vec<u8>,
+}
+
+pub fn spec(argv: &[&str]) -> ExecSpec {
+    ExecSpec { argv: argv.iter().map(|word| ByteString::from(*word)).collect(), ..ExecSpec::default() }
+}
+
+pub fn shell(script: &str) -> ExecSpec {
+    spec(&["/bin/sh", "-c", script])
+}
+
+pub fn identity() -> Identity {
+    Identity {
+        generation: 1,
+        entropy: ByteString(vec![1; 64]),
+        realtime_ns: 1,
+        hostname: "test".into(),
+        machine_id: "0".repeat(32),
+    }
+}
+
+pub fn attach(token: &str) -> Attach {
+    Attach {
+        protocol_min: 1,
+        protocol_max: 1,
+        token: token.into(),
+        next_token: None,
+        identity: Some(identity()),
+    }
+}
+
+impl Host {
+    /// An agent that nothing was said to.
+    pub fn silent() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("workspace")).unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let agent = Command::new("/bin/sh")
+            .args([
+                "-c",
+                "exec \"$0\" --host-compat \"$1\" 3<&0 0</dev/null",
+                env!("CARGO_BIN_EXE_pyro-agent"),
+            ])
+            .arg(folder.path())
+            .stdin(OwnedFd::from(theirs))
+            .spawn()
+            .unwrap();
+        Self {
+            folder,
+            socket: ours,
+            agent,
+            decoder: Decoder::new(),
+            next_request: 1,
+            next_stream: 1,
+            replies: VecDeque::new(),
+            data: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            resets: BTreeSet::new(),
+            slow: BTreeSet::new(),
+            windows: BTreeMap::new(),
+            hellos: 0,
+        }
+    }
+
+    /// An agent that is attached to.
+    pub fn new() -> Self {
+        let mut host = Self::silent();
+        host.sync();
+        host.ask(RequestBody::Attach(attach("token"))).unwrap();
+        host
+    }
+
+    pub fn sync(&mut self) {
+        self.socket.write_all(&SYNC).unwrap();
+        self.data.clear();
+        self.ended.clear();
+        self.windows.clear();
+        let hellos = self.hellos;
+        while self.hellos == hellos {
+            self.step();
+        }
+    }
+
+    pub fn send(&mut self, body: RequestBody) -> RequestId {
+        let request = self.next_request;
+        self.next_request += 1;
+        let payload = message::to_payload(&Request { request, body }).unwrap();
+        self.write(frame::CONTROL, Kind::Control, &payload);
+        request
+    }
+
+    pub fn write(&mut self, stream: StreamId, kind: Kind, payload: &[u8]) {
+        let mut wire = Vec::new();
+        frame::encode(&mut wire, stream, kind, payload);
+        self.socket.write_all(&wire).unwrap();
+    }
+
+    /// Sends a request and waits for its first reply.
+    pub fn ask(&mut self, body: RequestBody) -> Result<ReplyBody, WireError> {
+        let request = self.send(body);
+        match self.reply(request) {
+            ReplyBody::Failed(error) => Err(error),
+            other => Ok(other),
+        }
+    }
+
+    /// The next reply to a request.
+    pub fn reply(&mut self, request: RequestId) -> ReplyBody {
+        loop {
+            if let Some(at) = self.replies.iter().position(|reply| reply.request == request) {
+                return self.replies.remove(at).unwrap().body;
+            }
+            self.step();
+        }
+    }
+
+    /// Starts a command on fresh streams.
+    pub fn start(&mut self, mut spec: ExecSpec) -> Result<Running, WireError> {
+        let (out, err) = (self.next_stream, self.next_stream + 1);
+        self.next_stream += 2;
+        let terminal = spec.stdio.pty.is_some();
+        spec.stdio = Stdio { stream: out, stderr_stream: (!terminal).then_some(err), ..spec.stdio };
+        if terminal {
+            self.ended.insert(err);
+        }
+        self.windows.insert(out, SendWindow::default());
+        let request = self.send(RequestBody::Exec(spec));
+        match self.reply(request) {
+            ReplyBody::Started { pid } => Ok(Running { request, out, err, pid }),
+            ReplyBody::Failed(error) => Err(error),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// Waits for a command's end.
+    pub fn finish(&mut self, running: &Running) -> Outcome {
+        let ReplyBody::Exited(exit) = self.reply(running.request) else { panic!("not an exit") };
+        assert!(
+            self.ended.contains(&running.out) && self.ended.contains(&running.err),
+            "the end follows the data"
+        );
+        let mut take = |stream| self.data.remove(&stream).unwrap_or_default();
+        Outcome { exit, out: take(running.out), err: take(running.err) }
+    }
+
+    pub fn run(&mut self, spec: ExecSpec) -> Outcome {
+        let running = self.start(spec).unwrap();
+        self.finish(&running)
+    }
+
+    /// Sends all of `bytes` as credit allows, then end-of-file.
+    pub fn feed(&mut self, stream: StreamId, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = self.windows[&stream].available().min(bytes.len()).min(32 * 1024);
+            if room == 0 {
+                self.step();
+                continue;
+            }
+            self.windows.get_mut(&stream).unwrap().spend(room);
+            self.write(stream, Kind::Data, &bytes[..room]);
+            bytes = &bytes[room..];
+        }
+        self.write(stream, Kind::Eof, &[]);
+    }
+
+    pub fn grant(&mut self, stream: StreamId, bytes: u32) {
+        self.write(stream, Kind::Credit, &bytes.to_le_bytes());
+    }
+
+    /// Reads once.
+    pub fn step(&mut self) {
+        let mut buffer = vec![0; 64 * 1024];
+        let count = self.socket.read(&mut buffer).unwrap();
+        assert!(count > 0, "the agent closed the channel");
+        self.decoder.push(&buffer[..count]);
+        while let Some(item) = self.decoder.next_item().unwrap() {
+            match item {
+                Item::Sync => self.replies.clear(),
+                Item::Frame(frame) => self.frame(frame),
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: pyro_proto::Frame) {
+        let stream = frame.stream;
+        match frame.kind {
+            Kind::Control => {
+                let reply = message::reply_from_payload(&frame.payload).unwrap();
+                self.hellos += usize::from(matches!(reply.body, ReplyBody::Hello(_)));
+                self.replies.push_back(reply);
+            }
+            Kind::Data => {
+                assert!(!self.ended.contains(&stream), "data after the end");
+                self.data.entry(stream).or_default().extend_from_slice(&frame.payload);
+                if !self.slow.contains(&stream) {
+                    self.grant(stream, u32::try_from(frame.payload.len()).unwrap());
+                }
+            }
+            Kind::Eof => assert!(self.ended.insert(stream), "two ends"),
+            Kind::Credit => {
+                self.windows.get_mut(&stream).unwrap().grant(frame.credit_bytes().unwrap()).unwrap()
+            }
+            Kind::Reset => {
+                self.resets.insert(stream);
+            }
+        }
+    }
+
+    /// The agent's resident memory in KiB, at its highest.
+    pub fn agent_peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.agent.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // The agent ends when its channel does; a hung one must not outlive the test.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        if std::thread::panicking() {
+            let _ = self.agent.kill();
+        }
+        let _ = self.agent.wait();
+    }
+}
