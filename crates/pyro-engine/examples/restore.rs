@@ -36,6 +36,8 @@ async fn main() -> Result<()> {
     let files =
         SnapshotFiles { state: Path::new(folder).join("state"), memory: Path::new(folder).join("memory") };
     let spec = spec(kernel, initrd, rootfs, folder, mem_mib, files.memory.clone());
+    // Of an earlier run, if there was one.
+    let _ = std::fs::remove_file(&files.memory);
     let path = std::env::var("PATH")?;
     let engine = QemuEngine::detect(None, &path, Acceleration::Emulated)?;
     let boot_s = template(&engine, spec.clone(), &files).await?;

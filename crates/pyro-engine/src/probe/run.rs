@@ -25,7 +25,7 @@ pub enum ProbeError {
     #[error("preparing the probe guest")]
     Prepare(#[source] io::Error),
     /// QEMU could not be started.
-    #[error("running the probe guest")]
+    #[error("the probe guest does not run")]
     Engine(#[source] EngineError),
     /// The guest did not count far enough for its speed to be known.
     #[error("the probe guest counted to {lines} million in {deadline_ms} ms")]
@@ -46,7 +46,7 @@ pub async fn measure(qemu: &Path, acceleration: Acceleration, deadline: Duration
     let mut count = Count::default();
     match tokio::time::timeout(deadline, count.read_from(&mut console)).await {
         Ok(Counted::Enough) => {}
-        Ok(Counted::Ended) => return Err(ProbeError::Engine(process.gone("running the probe guest").await)),
+        Ok(Counted::Ended) => return Err(ProbeError::Engine(process.gone("running it").await)),
         Err(_) if count.lines >= 2 => {}
         Err(_) => return Err(ProbeError::TooSlow { lines: count.lines, deadline_ms: deadline.as_millis() }),
     }

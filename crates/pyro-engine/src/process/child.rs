@@ -96,11 +96,13 @@ impl EngineProcess {
     }
 
     pub(crate) fn usage(&self) -> Result<Usage, EngineError> {
-        usage::read(self.pid()).map_err(|_| EngineError::Gone {
-            operation: "reading what it uses",
-            exit: self.exit.map_or_else(|| "just now".to_owned(), describe),
-            tail: self.words.quote(),
-        })
+        const OPERATION: &str = "reading what it uses";
+        let gone = |exit| EngineError::Gone { operation: OPERATION, exit, tail: self.words.quote() };
+        match self.exit {
+            // The number of a process that has been reaped may be another's by now.
+            Some(exit) => Err(gone(describe(exit))),
+            None => usage::read(self.pid()).map_err(|_| gone("just now".to_owned())),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::spec::SnapshotFiles;
 use async_trait::async_trait;
 use serde_json::Value;
 use serde_json::json;
+use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
@@ -25,6 +26,19 @@ use tokio::net::UnixStream;
 
 /// Bytes per second at which QEMU may write a state: no limit. Its own is for networks that others use too.
 const BANDWIDTH_MAX: u64 = 1 << 40;
+
+/// What is asked of QEMU, as it reads in the two kinds of errors.
+#[derive(Clone, Copy, Debug)]
+struct Operation {
+    to: &'static str,
+    doing: &'static str,
+}
+
+const START: Operation = Operation { to: "start the guest", doing: "starting the guest" };
+const PAUSE: Operation = Operation { to: "pause the guest", doing: "pausing the guest" };
+const RESUME: Operation = Operation { to: "resume the guest", doing: "resuming the guest" };
+const SNAPSHOT: Operation = Operation { to: "snapshot the guest", doing: "snapshotting the guest" };
+const RESTORE: Operation = Operation { to: "restore the snapshot", doing: "restoring the snapshot" };
 
 /// A running QEMU.
 #[derive(Debug)]
@@ -51,20 +65,19 @@ impl QemuGuest {
     }
 
     /// Opens the control connection of a QEMU that boots a guest, and so learns whether QEMU took its arguments.
-    pub(super) async fn greet(&mut self, operation: &'static str) -> Result<(), EngineError> {
+    pub(super) async fn greet(&mut self) -> Result<(), EngineError> {
         let greeted = self.qmp.execute("qmp_capabilities", Value::Null).await;
-        self.said(operation, greeted).await?;
+        self.said(START, greeted).await?;
         let set = self.qmp.execute("migrate-set-capabilities", ignore_shared()).await;
-        self.said(operation, set).await.map(drop)
+        self.said(START, set).await.map(drop)
     }
 
     /// Has a QEMU that waits for a state read it from its descriptor `state_fd`, and returns once the guest runs.
     pub(super) async fn restore_from(&mut self, state_fd: i32) -> Result<(), EngineError> {
-        const OPERATION: &str = "restoring a snapshot";
         let restored = self.send_restore(state_fd).await;
-        self.said(OPERATION, restored).await?;
+        self.said(RESTORE, restored).await?;
         let runs = self.qmp.event(|name, _| (name == "RESUME").then_some(())).await;
-        self.said(OPERATION, runs).await
+        self.said(RESTORE, runs).await
     }
 
     /// Everything is sent before the first answer is read: QEMU is still starting up, and needs none of the answers.
@@ -85,25 +98,21 @@ impl QemuGuest {
         &self.console
     }
 
-    async fn simple(&mut self, command: &'static str, operation: &'static str) -> Result<(), EngineError> {
+    async fn simple(&mut self, command: &'static str, operation: Operation) -> Result<(), EngineError> {
         let answer = self.qmp.execute(command, Value::Null).await;
         self.said(operation, answer).await.map(drop)
     }
 
     /// Turns what the control connection said into this crate's words; a closed one means that QEMU has ended.
-    async fn said<T>(
-        &mut self,
-        operation: &'static str,
-        result: Result<T, QmpError>,
-    ) -> Result<T, EngineError> {
+    async fn said<T>(&mut self, operation: Operation, result: Result<T, QmpError>) -> Result<T, EngineError> {
         match result {
             Ok(value) => Ok(value),
-            Err(QmpError::Refused(reason)) => Err(EngineError::Refused { operation, reason }),
-            Err(QmpError::Io(source)) => Err(EngineError::Control { operation, source }),
+            Err(QmpError::Refused(reason)) => Err(EngineError::Refused { operation: operation.to, reason }),
+            Err(QmpError::Io(source)) => Err(EngineError::Control { operation: operation.doing, source }),
             Err(QmpError::Closed) => {
                 // QEMU never closes its own control socket and lives on, unless it was taken over.
                 self.process.end_soon().await;
-                Err(self.process.gone(operation).await)
+                Err(self.process.gone(operation.doing).await)
             }
         }
     }
@@ -113,7 +122,7 @@ impl QemuGuest {
             None => Ok(SavedMemory::Stream),
             Some(path) if *path == files.memory => Ok(SavedMemory::File),
             Some(path) => Err(EngineError::Refused {
-                operation: "snapshot",
+                operation: SNAPSHOT.to,
                 reason: format!("the guest's memory is {}, not {}", path.display(), files.memory.display()),
             }),
         }
@@ -148,11 +157,11 @@ impl Guest for QemuGuest {
     }
 
     async fn pause(&mut self) -> Result<(), EngineError> {
-        self.simple("stop", "pause").await
+        self.simple("stop", PAUSE).await
     }
 
     async fn resume(&mut self) -> Result<(), EngineError> {
-        self.simple("cont", "resume").await
+        self.simple("cont", RESUME).await
     }
 
     async fn snapshot(&mut self, files: &SnapshotFiles) -> Result<(), EngineError> {
@@ -164,7 +173,12 @@ impl Guest for QemuGuest {
             source,
         })?;
         let saved = self.save(&state).await;
-        self.said("snapshot", saved).await
+        let said = self.said(SNAPSHOT, saved).await;
+        if said.is_err() {
+            // Half a state must not be taken for a whole one; if it is gone already, so much the better.
+            let _ = fs::remove_file(&files.state);
+        }
+        said
     }
 
     fn kill(&mut self) {

@@ -126,7 +126,7 @@ impl QemuEngine {
         let origin = Origin::Boot { kernel: &spec.kernel, initrd, cmdline: &cmdline };
         let started = self.launch(spec, backing, origin, None)?;
         let mut guest = self.guest(started, spec, memory.clone());
-        guest.greet("starting").await?;
+        guest.greet().await?;
         Ok(guest)
     }
 
@@ -137,7 +137,7 @@ impl QemuEngine {
     ) -> Result<QemuGuest, EngineError> {
         let (state, head) = open_state(&snapshot.state)?;
         if let Some(reason) = head.mismatch(&Head::new(self.acceleration, spec, head.memory)) {
-            return Err(EngineError::Refused { operation: "restore a snapshot", reason });
+            return Err(EngineError::Refused { operation: "restore the snapshot", reason });
         }
         let backing = match head.memory {
             SavedMemory::File => {
@@ -236,7 +236,7 @@ fn check_memory(path: &Path, mem_mib: u32) -> Result<(), EngineError> {
     }
     let reason =
         format!("its memory file {} has {size} bytes instead of {}", path.display(), mem_bytes(mem_mib));
-    Err(EngineError::Refused { operation: "restore a snapshot", reason })
+    Err(EngineError::Refused { operation: "restore the snapshot", reason })
 }
 
 fn open_state(path: &Path) -> Result<(File, Head), EngineError> {

@@ -4,6 +4,8 @@
 use crate::engine::EngineError;
 use rustix::fs::Access;
 use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -61,7 +63,10 @@ fn is_executable(path: &Path) -> bool {
 
 /// The host's processor and kernel: neither a saved clock frequency nor saved KVM state survives a change of them.
 pub(crate) fn host_processor() -> String {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    // The first processor is enough, and on a host with hundreds of them the whole file is slow to read.
+    let mut cpuinfo = Vec::new();
+    let _ = File::open("/proc/cpuinfo").and_then(|file| file.take(4096).read_to_end(&mut cpuinfo));
+    let cpuinfo = String::from_utf8_lossy(&cpuinfo);
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{} {}", model.trim_start_matches(['\t', ' ', ':']).trim(), kernel.trim())
