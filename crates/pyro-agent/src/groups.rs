@@ -194,5 +194,5 @@ fn has_event(path: &Path, wanted: &[u8]) -> bool {
 
 fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::io::write(&file, bytes).map(drop)
+    io::write(&file, bytes).map(drop)
 }

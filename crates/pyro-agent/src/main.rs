@@ -7,6 +7,9 @@ use std::process::ExitCode;
 const CHANNEL_FD: i32 = 3;
 
 fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        pyro_agent::init::run();
+    }
     let mut arguments = std::env::args_os().skip(1);
     match (arguments.next(), arguments.next()) {
         (Some(mode), Some(folder)) if mode == "--host-compat" => host_compat(Path::new(&folder)),

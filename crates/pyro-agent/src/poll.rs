@@ -47,7 +47,7 @@ impl Token {
         match self {
             Self::Channel => 0,
             Self::Groups => 1,
-            Self::Job(id, part) => id << 8 | part as u64 + 2,
+            Self::Job(id, part) => (id << 8) | (part as u64 + 2),
         }
     }
 
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn tokens_survive_the_kernel() {
         let parts = [Part::Status, Part::Process, Part::Report, Part::Input, Part::Output, Part::Error];
-        let jobs = parts.map(|part| Token::Job(1 << 40 | 7, part));
+        let jobs = parts.map(|part| Token::Job((1 << 40) | 7, part));
         for token in jobs.into_iter().chain([Token::Channel, Token::Groups]) {
             assert_eq!(Token::decode(token.encode()), Some(token));
         }

@@ -104,7 +104,7 @@ fn open_terminal(stdio: &Stdio, size: PtySize) -> io::Result<(CommandEnds, Agent
 }
 
 fn duplicate(fd: &OwnedFd) -> io::Result<OwnedFd> {
-    rustix::io::fcntl_dupfd_cloexec(fd, 3)
+    io::fcntl_dupfd_cloexec(fd, 3)
 }
 
 /// Makes reads and writes through this open file return instead of wait.

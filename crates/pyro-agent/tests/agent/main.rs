@@ -1,5 +1,11 @@
 //! The real agent over a socket pair: what a host may rely on, whatever the engine.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, helpers of tests included"
+)]
+
 mod host;
 
 use host::Host;

@@ -1,0 +1,76 @@
+//! What PID 1 does for the rest of the guest's life: reap, and start the agent again should it die. This file must not
+//! wait for anything but children.
+
+use super::InitError;
+use super::log;
+use super::log_error;
+use super::mounts::CGROUPS;
+use super::port;
+use super::power_off;
+use crate::agent::End;
+use crate::agent::serve;
+use crate::place::Place;
+use crate::sys::process::Forked;
+use crate::sys::process::end_process;
+use crate::sys::process::fork_process;
+use crate::sys::process::reap;
+use std::path::Path;
+
+/// The agent's exit code when it was asked to end the guest.
+const EXIT_SHUT_DOWN: i32 = 0;
+
+/// The agent's exit code when it failed.
+const EXIT_FAILED: i32 = 1;
+
+/// Most starts of an agent that never served anybody; beyond it the guest is of no use.
+const STARTS_MAX: u32 = 16;
+
+/// Keeps an agent running and reaps everything else.
+pub(super) fn supervise(device: &Path) -> ! {
+    for _ in 0..STARTS_MAX {
+        match fork_process() {
+            Ok(Forked::Child) => end_process(run_agent(device)),
+            Ok(Forked::Parent(agent)) => {
+                if wait_for(agent) == Some(EXIT_SHUT_DOWN) {
+                    power_off();
+                }
+                log("pyro: the agent ended; starting it again");
+            }
+            Err(error) => log_error(&error),
+        }
+    }
+    log("pyro: the agent keeps ending");
+    power_off()
+}
+
+/// Reaps until this child is among the dead; its exit code, unless a signal killed it.
+fn wait_for(agent: rustix::process::Pid) -> Option<i32> {
+    loop {
+        match reap(None, true) {
+            Ok(Some((pid, end))) if pid == agent => return end.code,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+fn run_agent(device: &Path) -> i32 {
+    // Without the protection a guest that runs out of memory may lose its agent, and gets another one.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+    match serve_port(device) {
+        Ok(()) => EXIT_SHUT_DOWN,
+        Err(error) => {
+            log_error(&*error);
+            EXIT_FAILED
+        }
+    }
+}
+
+fn serve_port(device: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let channel = port::open(device)?;
+    match serve(channel, Place::guest(Path::new(CGROUPS)))? {
+        End::ShutDown => Ok(()),
+        End::ChannelClosed => Err(Box::new(InitError::NoDevice { device: device.display().to_string() })),
+    }
+}
