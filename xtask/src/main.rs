@@ -1,12 +1,16 @@
 //! Repository chores behind `cargo xtask`. This file parses and dispatches; it must not do a chore itself, and nothing
 //! of this package may be part of the product.
 
+mod agent;
+mod elf;
+mod initrd;
 mod layers;
 
 use clap::Parser;
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Chores of this repository.
@@ -15,6 +19,27 @@ use std::process::ExitCode;
 enum Chore {
     /// Hold the arrows between rooms and the rules about printing, the environment and file headers.
     Layers,
+    /// Check the static agent that every guest gets: linked statically, and under 2 MB.
+    Agent {
+        /// Write it to this file.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copy the initrd that an installed environment's guests start from, for inspection with cpio.
+    Initrd {
+        /// The cache of environments, as `PYRO_CACHE_DIR` names it.
+        #[arg(long, value_name = "DIR")]
+        cache_dir: PathBuf,
+        /// The environment.
+        #[arg(long, default_value = "debian:12")]
+        environment: String,
+        /// Write it to this file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -29,6 +54,8 @@ fn main() -> ExitCode {
 fn run(chore: &Chore) -> Result<String, Box<dyn Error>> {
     match chore {
         Chore::Layers => Ok(layers::run(root())?),
+        Chore::Agent { out, json } => Ok(agent::run(out.as_deref(), *json)?),
+        Chore::Initrd { cache_dir, environment, out } => Ok(initrd::run(cache_dir, environment, out)?),
     }
 }
 
