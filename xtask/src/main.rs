@@ -5,6 +5,7 @@ mod agent;
 mod elf;
 mod initrd;
 mod layers;
+mod reference;
 
 use clap::Parser;
 use std::error::Error;
@@ -40,6 +41,12 @@ enum Chore {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Write the pages of docs/reference.
+    Reference {
+        /// Change nothing; fail when a page is out of date.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -56,6 +63,7 @@ fn run(chore: &Chore) -> Result<String, Box<dyn Error>> {
         Chore::Layers => Ok(layers::run(root())?),
         Chore::Agent { out, json } => Ok(agent::run(out.as_deref(), *json)?),
         Chore::Initrd { cache_dir, environment, out } => Ok(initrd::run(cache_dir, environment, out)?),
+        Chore::Reference { check } => Ok(reference::run(root(), *check)?),
     }
 }
 
