@@ -1,2 +1,7 @@
-//! pyro-cli
-fn main() {}
+//! The `pyro` program: hands its arguments to the library beside it and ends with the code that comes back.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pyro_cli::main(std::env::args_os())
+}

@@ -1,1 +1,21 @@
-//! pyro
+//! The product as a library.
+//!
+//! This crate must not print, read the environment or the home directory: everything it may use comes in a [`Config`].
+
+pub mod code;
+pub mod command;
+pub mod config;
+pub mod doctor;
+pub mod guest;
+mod host_compat;
+pub mod identity;
+pub mod limits;
+pub mod machine;
+pub mod run;
+pub mod state;
+
+pub use code::Coded;
+pub use command::Command;
+pub use config::Config;
+pub use pyro_engine as engine;
+pub use pyro_image as image;

@@ -1,0 +1,47 @@
+//! The top of the command tree. Each command's own arguments are in its file.
+
+use crate::commands;
+use crate::env_vars;
+use clap::Parser;
+use clap::Subcommand;
+
+/// A computer of its own for a coding agent: a real Linux guest in a microVM.
+///
+/// Guests run on Firecracker or QEMU with KVM where that works, and on QEMU's software emulation elsewhere. No root, no
+/// daemon, no account.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pyro",
+    version,
+    propagate_version = false,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// Which engine runs guests: auto takes the best that works on this host.
+    #[arg(long, global = true, value_name = "ENGINE", env = env_vars::PYRO_ENGINE, default_value = "auto", value_parser = ["auto", "qemu", "firecracker"], hide_env_values = true)]
+    pub engine: String,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List, install, inspect and remove environments.
+    #[command(subcommand)]
+    Env(commands::env::Env),
+    /// Run one command in a guest of its own, and leave nothing.
+    Run(Box<commands::run::Run>),
+    /// Check what this host can do, and say how to mend what it cannot.
+    Doctor(commands::doctor::Doctor),
+    /// Prove the whole life of a guest: create, start, run `git --version`, delete.
+    Demo(commands::demo::Demo),
+    /// Print a completion script for a shell.
+    Completions(commands::completions::Completions),
+    /// Write the manual pages to a folder.
+    Man(commands::man::Man),
+}

@@ -1,0 +1,53 @@
+//! `pyro demo`.
+
+use super::run::Shown;
+use super::run::capture;
+use super::run::execute;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Terminal;
+use crate::settings;
+use pyro::Command;
+use pyro::limits::TimeoutSeconds;
+use pyro::limits::TtlSeconds;
+use pyro::machine::Size;
+use pyro::run::RunSpec;
+use std::ffi::OsString;
+
+/// Prove the whole life of a guest: create, start, run `git --version`, delete. Always prints JSON.
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// Probe outbound network instead. This release has no guest network and refuses.
+    #[arg(long)]
+    network: bool,
+
+    /// Environment to run in.
+    #[arg(long, default_value = "debian:12")]
+    environment: String,
+}
+
+impl Demo {
+    pub(crate) fn call(&self, engine: &str) -> Result<i32, Failure> {
+        let config = settings::config(engine, 125)?;
+        let words = ["git", "--version"].map(OsString::from).to_vec();
+        let command = Command::Argv(words);
+        let spec = RunSpec {
+            environment: self.environment.clone(),
+            size: Size::default(),
+            timeout: TimeoutSeconds::default(),
+            ttl: TtlSeconds::default(),
+            env: Vec::new(),
+            cwd: None,
+            user: None,
+            stdin: false,
+            network: self.network,
+            allow_host_compat: false,
+            command,
+        };
+        let shown = Shown { environment: spec.environment.clone(), command: spec.command.display() };
+        let (io, stdout, stderr) = capture::io();
+        let report = execute(&config, spec, io, Terminal::silent().environment(&self.environment))?;
+        output::json(&shown.document(&report, &stdout.take(), &stderr.take()));
+        Ok(report.exit_code())
+    }
+}

@@ -1,0 +1,24 @@
+//! One file per command. This one only calls them.
+
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod env;
+pub(crate) mod man;
+pub(crate) mod run;
+
+use crate::args::Cli;
+use crate::args::Command;
+use crate::failure::Failure;
+
+/// Carries a command out; the exit code.
+pub(crate) fn dispatch(cli: Cli) -> Result<i32, Failure> {
+    match cli.command {
+        Command::Env(command) => command.call(&cli.engine),
+        Command::Run(command) => command.call(&cli.engine),
+        Command::Doctor(command) => command.call(&cli.engine),
+        Command::Demo(command) => command.call(&cli.engine),
+        Command::Completions(command) => Ok(command.call()),
+        Command::Man(command) => command.call(),
+    }
+}

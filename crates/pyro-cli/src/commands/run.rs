@@ -1,0 +1,259 @@
+//! `pyro run`.
+
+use crate::exit;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Terminal;
+use crate::settings;
+use crate::signals;
+use base64::Engine as _;
+use pyro::Command;
+use pyro::Config;
+use pyro::limits::DiskMib;
+use pyro::limits::LimitError;
+use pyro::limits::MemMib;
+use pyro::limits::TimeoutSeconds;
+use pyro::limits::TtlSeconds;
+use pyro::limits::VcpuCount;
+use pyro::machine::Size;
+use pyro::run::RunError;
+use pyro::run::RunIo;
+use pyro::run::RunReport;
+use pyro::run::RunSpec;
+use serde_json::Value;
+use serde_json::json;
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::OsStringExt as _;
+
+pub(super) mod capture;
+
+/// Run one command in a guest of its own, and leave nothing.
+///
+/// One word after `--` is a shell string, run by /bin/sh -lc: pyro run debian:12 -- 'git --version && pwd'. Several words
+/// are a program and its arguments, exactly as given: pyro run debian:12 -- git --version.
+///
+/// Standard input is passed to the command unless it is a terminal. The exit code is the command's own; 124 when its time
+/// was up, 125 when pyro itself failed, 126 and 127 when the program could not be executed or found, 128+N for signal N.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// Environment to run in, as `pyro env list` names it.
+    environment: String,
+
+    /// Virtual processors.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = bounded(VcpuCount::new))]
+    vcpu_count: VcpuCount,
+
+    /// Memory in MiB.
+    #[arg(long, value_name = "MIB", default_value = "1024", value_parser = bounded(MemMib::new))]
+    mem_mib: MemMib,
+
+    /// Size of the guest's own disk in MiB; it takes only what is written to it.
+    #[arg(long, value_name = "MIB", default_value = "8192", value_parser = bounded(DiskMib::new))]
+    disk_mib: DiskMib,
+
+    /// Time the command may take; then its whole process tree is ended and the exit code is 124.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = bounded(TimeoutSeconds::new))]
+    timeout_seconds: TimeoutSeconds,
+
+    /// Time the guest may live, whatever the time-out; 0 for no limit.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = bounded(TtlSeconds::new))]
+    ttl_seconds: TtlSeconds,
+
+    /// Set an environment variable in the guest; may be given several times.
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE", value_parser = clap::builder::OsStringValueParser::new())]
+    env: Vec<OsString>,
+
+    /// Working directory in the guest [default: /workspace].
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<OsString>,
+
+    /// User in the guest, by name or number, with an optional group: USER[:GROUP] [default: root].
+    #[arg(long, short = 'u', value_name = "USER")]
+    user: Option<String>,
+
+    /// Give the guest outbound network. This release has no guest network and refuses.
+    #[arg(long, conflicts_with = "network_policy")]
+    network: bool,
+
+    /// What the guest may reach. This release refuses all but `off`.
+    #[arg(long, value_name = "POLICY", default_value = "off", value_parser = ["off", "egress", "egress+published-ports"])]
+    network_policy: String,
+
+    /// When no engine works here, run the command on the host, WITHOUT ANY ISOLATION.
+    #[arg(long)]
+    allow_host_compat: bool,
+
+    /// Print one JSON object with the output and how it ended, instead of streaming.
+    #[arg(long)]
+    json: bool,
+
+    /// Say on standard error how long each part took.
+    #[arg(long)]
+    timings: bool,
+
+    /// The command: one word for the shell, or a program and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// A parser for a bounded number, whose error names the bounds.
+fn bounded<T: Clone + Send + Sync + 'static>(
+    new: fn(u64) -> Result<T, LimitError>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse::<u64>().map_err(|_| "it must be a whole number".to_owned())?;
+        new(number).map_err(|error| error.to_string())
+    }
+}
+
+impl Run {
+    pub(crate) fn call(self, engine: &str) -> Result<i32, Failure> {
+        let config = settings::config(engine, 125)?;
+        let (json, timings) = (self.json, self.timings);
+        let spec = self.spec()?;
+        let shown = Shown { environment: spec.environment.clone(), command: spec.command.display() };
+        if json {
+            let (io, stdout, stderr) = capture::io();
+            let report = execute(&config, spec, io, Terminal::silent().environment(&shown.environment))?;
+            output::json(&shown.document(&report, &stdout.take(), &stderr.take()));
+            return Ok(report.exit_code());
+        }
+        let report = execute(&config, spec, stdio(), Terminal::for_run().environment(&shown.environment))?;
+        output::error_line(&shown.summary(&report));
+        if timings {
+            output::error_line(&timing_line(&report));
+        }
+        Ok(report.exit_code())
+    }
+
+    fn spec(self) -> Result<RunSpec, Failure> {
+        let usage = |message: String, hint: &str| Failure::plain("usage", message, hint, exit::USAGE);
+        let mut env = Vec::new();
+        for variable in self.env {
+            let bytes = variable.as_bytes();
+            let at = bytes.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).ok_or_else(|| {
+                usage(
+                    format!("--env '{}' is not NAME=VALUE", variable.to_string_lossy()),
+                    "write --env NAME=VALUE",
+                )
+            })?;
+            let (name, value) = (&bytes[..at], &bytes[at + 1..]);
+            env.push((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())));
+        }
+        let command = Command::from_words(self.command)
+            .map_err(|error| usage(error.to_string(), "write the command after --"))?;
+        Ok(RunSpec {
+            environment: self.environment,
+            command,
+            size: Size { vcpus: self.vcpu_count, mem: self.mem_mib, disk: self.disk_mib },
+            timeout: self.timeout_seconds,
+            ttl: self.ttl_seconds,
+            env,
+            cwd: self.cwd,
+            user: self.user,
+            stdin: !std::io::stdin().is_terminal(),
+            network: self.network || self.network_policy != "off",
+            allow_host_compat: self.allow_host_compat,
+        })
+    }
+}
+
+/// The calling process's own streams.
+fn stdio() -> RunIo {
+    RunIo {
+        stdin: Box::new(tokio::io::stdin()),
+        stdout: Box::new(tokio::io::stdout()),
+        stderr: Box::new(tokio::io::stderr()),
+        interrupts: signals::none(),
+    }
+}
+
+/// Runs on this thread, which is the process's first and so outlives the guest.
+pub(super) fn execute(
+    config: &Config,
+    spec: RunSpec,
+    mut io: RunIo,
+    mut observer: Terminal,
+) -> Result<RunReport, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Failure::plain("host_failed", format!("starting the event loop: {error}"), "try again", 125)
+    })?;
+    let result = runtime.block_on(async {
+        io.interrupts = signals::listen();
+        pyro::run::run(config, spec, io, &mut observer).await
+    });
+    // A read of standard input may still be under way on another thread; it must not hold the process.
+    runtime.shutdown_background();
+    result.map_err(|error| {
+        let silent =
+            matches!(&error, RunError::Output(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe);
+        Failure::new(&error, error.exit_code()).quietly(silent)
+    })
+}
+
+/// What the reports repeat of the request.
+pub(super) struct Shown {
+    pub(super) environment: String,
+    pub(super) command: String,
+}
+
+impl Shown {
+    fn summary(&self, report: &RunReport) -> String {
+        let timed_out = if report.timed_out { " timed_out=true" } else { "" };
+        format!(
+            "[run] environment={} execution_mode={} exit_code={}{timed_out} duration_ms={:.0}",
+            self.environment,
+            report.execution_mode(),
+            report.exit_code(),
+            report.timings.exec_ms
+        )
+    }
+
+    pub(super) fn document(
+        &self,
+        report: &RunReport,
+        stdout: &capture::Captured,
+        stderr: &capture::Captured,
+    ) -> Value {
+        let mut document = json!({
+            "vm_id": report.vm_id.as_str(),
+            "environment": self.environment,
+            "environment_version": report.environment_version,
+            "command": self.command,
+            "exit_code": report.exit_code(),
+            "timed_out": report.timed_out,
+            "signal": match report.ending { pyro::guest::Ending::Signal(signal) => Some(signal), pyro::guest::Ending::Code(_) => None },
+            "duration_ms": report.timings.exec_ms.round() as u64,
+            "execution_mode": report.execution_mode(),
+            "engine": report.engine,
+            "acceleration": report.acceleration,
+            "isolation": report.isolation(),
+            "timings": report.timings,
+            "cleanup": {"vm_id": report.vm_id.as_str(), "deleted": true, "reason": "post_exec_cleanup"},
+        });
+        stdout_fields(&mut document, "stdout", stdout);
+        stdout_fields(&mut document, "stderr", stderr);
+        document
+    }
+}
+
+/// Output is bytes: text that is not UTF-8 is also given exactly, and what was cut is counted.
+fn stdout_fields(document: &mut Value, name: &str, captured: &capture::Captured) {
+    document[name] = Value::from(String::from_utf8_lossy(&captured.bytes).into_owned());
+    if std::str::from_utf8(&captured.bytes).is_err() {
+        let exact = base64::engine::general_purpose::STANDARD.encode(&captured.bytes);
+        document[format!("{name}_base64")] = Value::from(exact);
+    }
+    document[format!("{name}_bytes")] = Value::from(captured.total_bytes);
+    document[format!("{name}_truncated")] = Value::from(captured.truncated());
+}
+
+fn timing_line(report: &RunReport) -> String {
+    let timings = &report.timings;
+    format!(
+        "[run] timings prepare_ms={:.1} boot_ms={:.1} agent_ready_ms={:.1} exec_ms={:.1} total_ms={:.1}",
+        timings.prepare_ms, timings.boot_ms, timings.agent_ready_ms, timings.exec_ms, timings.total_ms
+    )
+}

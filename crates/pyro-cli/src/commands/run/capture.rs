@@ -1,0 +1,91 @@
+//! Output kept in memory up to a limit, for JSON. What comes after the limit is counted and dropped.
+
+use crate::signals;
+use pyro::run::RunIo;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::task::Context;
+use std::task::Poll;
+use tokio::io::AsyncWrite;
+
+/// Most bytes of one stream that are kept for a JSON document.
+const CAPTURED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What was kept of one stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Captured {
+    /// The first bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// How many there were in all.
+    pub(crate) total_bytes: u64,
+}
+
+impl Captured {
+    pub(crate) const fn truncated(&self) -> bool {
+        self.total_bytes > self.bytes.len() as u64
+    }
+}
+
+/// A stream that is kept; clones share what was kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Capture(Arc<Mutex<Captured>>);
+
+impl Capture {
+    pub(crate) fn take(&self) -> Captured {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl AsyncWrite for Capture {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = CAPTURED_BYTES_MAX.saturating_sub(captured.bytes.len());
+        captured.bytes.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        captured.total_bytes += bytes.len() as u64;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A run's streams, its output kept.
+pub(crate) fn io() -> (RunIo, Capture, Capture) {
+    let (stdout, stderr) = (Capture::default(), Capture::default());
+    let io = RunIo {
+        stdin: Box::new(tokio::io::stdin()),
+        stdout: Box::new(stdout.clone()),
+        stderr: Box::new(stderr.clone()),
+        interrupts: signals::none(),
+    };
+    (io, stdout, stderr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let capture = Capture::default();
+        let mut writer = capture.clone();
+        runtime.block_on(async {
+            writer.write_all(&vec![b'x'; CAPTURED_BYTES_MAX]).await.unwrap();
+            writer.write_all(b"more").await.unwrap();
+        });
+        let captured = capture.take();
+        assert_eq!(captured.bytes.len(), CAPTURED_BYTES_MAX);
+        assert_eq!(captured.total_bytes, CAPTURED_BYTES_MAX as u64 + 4);
+        assert!(captured.truncated());
+    }
+}

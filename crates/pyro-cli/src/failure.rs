@@ -1,0 +1,124 @@
+//! How a failure is shown: one line that names the thing, its stable code, and what to do. JSON on stdout for programs,
+//! text on stderr for people.
+
+use crate::exit;
+use crate::output;
+use pyro::Coded;
+use serde_json::json;
+use std::error::Error;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// A failure on its way out.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: String,
+    message: String,
+    hints: Vec<String>,
+    exit_code: i32,
+    quiet: bool,
+}
+
+impl Failure {
+    /// Any library error, ending the program with `exit_code`.
+    pub(crate) fn new(error: &dyn Coded, exit_code: i32) -> Self {
+        Self {
+            code: error.code().to_owned(),
+            message: chain(error),
+            hints: error.hints(),
+            exit_code,
+            quiet: false,
+        }
+    }
+
+    /// A wrong command line.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        if !error.use_stderr() {
+            // Help and version are answers, not failures.
+            let _ = error.print();
+            return Self {
+                code: String::new(),
+                message: String::new(),
+                hints: vec![],
+                exit_code: exit::OK,
+                quiet: true,
+            };
+        }
+        let text = error.to_string();
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let hints = lines.map(|line| line.trim_start_matches("tip: ").to_owned()).collect();
+        Self { code: "usage".to_owned(), message, hints, exit_code: exit::USAGE, quiet: false }
+    }
+
+    /// A failure that has a code of its own and no error behind it.
+    pub(crate) fn plain(
+        code: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+        exit_code: i32,
+    ) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            hints: vec![hint.into()],
+            exit_code,
+            quiet: false,
+        }
+    }
+
+    /// Says nothing: whoever reads the output has gone, or was the one who interrupted.
+    pub(crate) const fn quietly(mut self, quiet: bool) -> Self {
+        self.quiet = quiet;
+        self
+    }
+
+    /// Shows it.
+    pub(crate) fn report(self, json: bool) -> ExitCode {
+        if self.quiet {
+            return exit::code(self.exit_code);
+        }
+        if json {
+            let hint = self.hints.join("; ");
+            output::json(&json!({"ok": false, "error": self.message, "code": self.code, "hint": hint}));
+        } else {
+            output::error_line(&format!("[error] {} ({})", self.message, self.code));
+            for hint in &self.hints {
+                output::error_line(&format!("hint: {hint}"));
+            }
+        }
+        exit::code(self.exit_code)
+    }
+}
+
+/// The error and all its causes, on one line; a cause that its effect already quotes is not said twice.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether the command line asks for JSON, even one that cannot be parsed. Words after `--` are the guest's.
+pub(crate) fn wants_json(args: &[OsString]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_asked_for_before_the_dashes_alone() {
+        let args = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert!(wants_json(&args(&["pyro", "run", "--json", "x", "--", "y"])));
+        assert!(!wants_json(&args(&["pyro", "run", "x", "--", "y", "--json"])));
+    }
+}

@@ -1,0 +1,43 @@
+//! The command line: parse, call the library, render. One file per command; the doc comment of a command's arguments is
+//! its help. Only this crate prints, and only this crate reads the environment. It must not decide anything that another
+//! surface would have to decide again.
+
+mod args;
+mod commands;
+mod env_vars;
+mod exit;
+mod failure;
+mod output;
+mod progress;
+mod settings;
+mod signals;
+
+pub use args::Cli;
+pub use env_vars::ENV_VARS;
+pub use env_vars::EnvVar;
+pub use exit::EXIT_CODES;
+
+use clap::CommandFactory as _;
+use clap::Parser as _;
+use failure::Failure;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// The whole command tree, for generated references, completions and man pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the program with these arguments, the first being its own name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let json = failure::wants_json(&args);
+    let result = match Cli::try_parse_from(&args) {
+        Ok(cli) => commands::dispatch(cli),
+        Err(error) => Err(Failure::usage(&error)),
+    };
+    match result {
+        Ok(code) => exit::code(code),
+        Err(failure) => failure.report(json),
+    }
+}

@@ -1,0 +1,90 @@
+//! Turns the environment into the library's configuration. The only file that reads environment variables.
+
+use crate::env_vars;
+use crate::exit;
+use crate::failure::Failure;
+use pyro::Config;
+use pyro::engine::EngineChoice;
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Passed on to the programs that fetch packages.
+const PROXIES: [&str; 4] =
+    [env_vars::HTTP_PROXY, env_vars::HTTPS_PROXY, env_vars::FTP_PROXY, env_vars::NO_PROXY];
+
+/// How long a guest may take to come up. Generous: many guests may be starting at once under emulation.
+const BOOT_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The configuration for this process; `failed` is the exit code of the command that asks.
+pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
+    let engine = engine.parse::<EngineChoice>().map_err(|_| {
+        Failure::plain(
+            "usage",
+            format!("'{engine}' is no engine"),
+            "use auto, qemu or firecracker",
+            exit::USAGE,
+        )
+    })?;
+    let cache_dir = first_path(&[env_vars::PYRO_CACHE_DIR, env_vars::PYRO_ENVIRONMENT_CACHE_DIR]);
+    Ok(Config {
+        cache_dir: cache_dir.map_or_else(|| base(env_vars::XDG_CACHE_HOME, ".cache", failed), Ok)?,
+        state_dir: first_path(&[env_vars::PYRO_STATE_DIR])
+            .map_or_else(|| base(env_vars::XDG_STATE_HOME, ".local/state", failed), Ok)?,
+        search_path: search_path(),
+        fetch_env: PROXIES.iter().filter_map(|name| Some((name.into(), env::var_os(name)?))).collect(),
+        engine,
+        debian_mirror: env::var(env_vars::PYRO_DEBIAN_MIRROR).ok().filter(|mirror| !mirror.is_empty()),
+        user_catalogue: user_catalogue(),
+        boot_deadline: boot_deadline()?,
+    })
+}
+
+/// Whether colour and drawn progress are unwelcome.
+pub(crate) fn plain_output() -> bool {
+    env::var_os(env_vars::NO_COLOR).is_some_and(|value| !value.is_empty())
+}
+
+/// Debian keeps mkfs.ext4 and its like where an ordinary user's `PATH` does not lead.
+fn search_path() -> String {
+    let path = env::var_os(env_vars::PATH).unwrap_or_default();
+    format!("{}:/usr/sbin:/sbin", path.to_string_lossy())
+}
+
+fn boot_deadline() -> Result<Duration, Failure> {
+    let name = env_vars::PYRO_BOOT_TIMEOUT_SECONDS;
+    let Some(text) = env::var_os(name) else { return Ok(BOOT_DEADLINE) };
+    let seconds = text.to_str().and_then(|text| text.parse::<u32>().ok()).filter(|seconds| *seconds > 0);
+    seconds.map(|seconds| Duration::from_secs(seconds.into())).ok_or_else(|| {
+        let message = format!("{name} is '{}', which is no number of seconds", text.to_string_lossy());
+        Failure::plain("usage", message, format!("set {name} to a whole number above 0"), exit::USAGE)
+    })
+}
+
+fn user_catalogue() -> Option<PathBuf> {
+    first_path(&[env_vars::PYRO_CATALOG]).or_else(|| {
+        let default =
+            base(env_vars::XDG_CONFIG_HOME, ".config", exit::FAILED).ok()?.join("environments.toml");
+        default.exists().then_some(default)
+    })
+}
+
+fn first_path(names: &[&str]) -> Option<PathBuf> {
+    names.iter().filter_map(env::var_os).find(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// `$XDG_…/pyro`, or its default below the home folder. Relative values are ignored, as the XDG specification wants.
+fn base(variable: &str, default: &str, failed: i32) -> Result<PathBuf, Failure> {
+    if let Some(base) = first_path(&[variable]).filter(|base| base.is_absolute()) {
+        return Ok(base.join("pyro"));
+    }
+    match first_path(&[env_vars::HOME]).filter(|home| home.is_absolute()) {
+        Some(home) => Ok(home.join(default).join("pyro")),
+        None => Err(Failure::plain(
+            "home_missing",
+            format!("neither {variable} nor HOME names a folder"),
+            format!("set HOME, or {variable}, to an absolute path"),
+            failed,
+        )),
+    }
+}

@@ -1,0 +1,122 @@
+//! A home of its own for one test, and the shared cache of environments: content-addressed, so sharing it is safe.
+
+use crate::outcome::Outcome;
+use crate::processes;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
+
+/// A home of its own for one test. Dropping it checks that no process still has anything open in it.
+#[derive(Debug)]
+pub struct Sandbox {
+    program: PathBuf,
+    home: tempfile::TempDir,
+    cache: PathBuf,
+}
+
+impl Sandbox {
+    /// A sandbox for the program at `program` (a test's `env!("CARGO_BIN_EXE_pyro")`), sharing the caller's cache.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self::with_cache(program, shared_cache())
+    }
+
+    /// A sandbox whose cache is its own, and empty.
+    pub fn with_empty_cache(program: impl Into<PathBuf>) -> Self {
+        let mut sandbox = Self::with_cache(program, PathBuf::new());
+        sandbox.cache = sandbox.home.path().join("cache");
+        sandbox
+    }
+
+    /// A sandbox with this cache.
+    pub fn with_cache(program: impl Into<PathBuf>, cache: PathBuf) -> Self {
+        // On the same kind of disk as a user's home: a tmpfs would hide what sparse files and disk space do.
+        let home = tempfile::Builder::new().prefix("pyro-test-").tempdir_in("/var/tmp").unwrap();
+        Self { program: program.into(), home, cache }
+    }
+
+    /// Its home folder.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Its state folder.
+    pub fn state(&self) -> PathBuf {
+        self.home().join("state")
+    }
+
+    /// The cache of environments.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The program, with these arguments, in this sandbox; nothing of the caller's environment but `PATH`.
+    pub fn pyro<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", search_path())
+            .env("HOME", self.home())
+            .env("PYRO_CACHE_DIR", &self.cache)
+            .env("PYRO_STATE_DIR", self.state())
+            .current_dir(self.home())
+            .stdin(Stdio::null());
+        for variable in ["PYRO_DEBIAN_MIRROR", "http_proxy", "https_proxy"] {
+            if let Some(value) = std::env::var_os(variable) {
+                command.env(variable, value);
+            }
+        }
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Outcome {
+        Outcome::of(&mut self.pyro(args))
+    }
+
+    /// Installs an environment if it is not yet. Processes that want the same one wait for each other.
+    pub fn with_environment(self, name: &str) -> Self {
+        self.run(["env", "pull", name]).succeeds();
+        self
+    }
+
+    /// Fails unless nothing of this sandbox still runs and its state folder holds no file.
+    pub fn assert_nothing_left(&self) {
+        processes::wait_until_none_uses(self.home());
+        let left = files_below(&self.state());
+        assert!(left.is_empty(), "files are left: {left:?}");
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            processes::wait_until_none_uses(self.home());
+        }
+    }
+}
+
+/// Every file below a folder; none when there is no such folder.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .flat_map(|entry| {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() { files_below(&entry.path()) } else { vec![entry.path()] }
+        })
+        .collect()
+}
+
+fn search_path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into())
+}
+
+fn shared_cache() -> PathBuf {
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    var("PYRO_CACHE_DIR")
+        .or_else(|| var("XDG_CACHE_HOME").map(|base| base.join("pyro")))
+        .or_else(|| var("HOME").map(|home| home.join(".cache/pyro")))
+        .expect("HOME is set in a test's environment")
+}

@@ -1,0 +1,106 @@
+//! The stable codes of public errors, and the trait that gives them out. Codes are never renamed or given another meaning;
+//! `docs/reference/error-codes.md` is generated from [`ALL`].
+
+/// An error that a user or a program may have to act on.
+pub trait Coded: std::error::Error {
+    /// Its stable code.
+    fn code(&self) -> &'static str;
+    /// What to do about it, most useful first; may be empty.
+    fn hints(&self) -> Vec<String>;
+}
+
+impl Coded for pyro_image::ImageError {
+    fn code(&self) -> &'static str {
+        self.code()
+    }
+
+    fn hints(&self) -> Vec<String> {
+        self.hints()
+    }
+}
+
+impl Coded for pyro_engine::ChooseError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::ProgramMissing { debian_package: Some(_), .. } => ENGINE_MISSING,
+            Self::ProgramMissing { .. } | Self::NeedsKvm { .. } | Self::NotImplemented => ENGINE_UNAVAILABLE,
+            Self::Engine(_) => ENGINE_FAILED,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::ProgramMissing { debian_package: Some(package), .. } => {
+                vec![format!("install the package {package}")]
+            }
+            Self::ProgramMissing { .. } | Self::NeedsKvm { .. } | Self::NotImplemented => {
+                vec!["leave out --engine and PYRO_ENGINE to take what works on this host".to_owned()]
+            }
+            Self::Engine(_) => vec!["'pyro doctor' checks what a guest needs on this host".to_owned()],
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $name: &str = $text;)+
+
+        /// Every code this crate gives out itself, with its meaning.
+        pub const ALL: &[(&str, &str)] = &[$(($text, concat!($($doc),+))),+];
+    };
+}
+
+codes! {
+    /// A network policy other than 'off' was asked for, and this release has no guest network.
+    NETWORK_UNAVAILABLE = "network_unavailable";
+    /// The state folder cannot be made, entered or written, or belongs to another user.
+    STATE_UNWRITABLE = "state_unwritable";
+    /// The agent could not be started on the host.
+    HOST_COMPAT_FAILED = "host_compat_failed";
+    /// The host refused something ordinary: a thread, an open file, an event loop.
+    HOST_FAILED = "host_failed";
+    /// The host's random generator gave nothing.
+    HOST_RANDOM = "host_random";
+    /// The engine's program is not installed.
+    ENGINE_MISSING = "engine_missing";
+    /// The engine that was asked for cannot run guests on this host.
+    ENGINE_UNAVAILABLE = "engine_unavailable";
+    /// The engine could not start the guest.
+    ENGINE_FAILED = "engine_failed";
+    /// The guest's agent did not answer in time.
+    GUEST_BOOT_TIMEOUT = "guest_boot_timeout";
+    /// The guest ended, or refused the handshake, before it was ready.
+    GUEST_BOOT_FAILED = "guest_boot_failed";
+    /// The guest ended while its command ran.
+    GUEST_LOST = "guest_lost";
+    /// The guest did not answer after its command's time was up.
+    GUEST_HUNG = "guest_hung";
+    /// The channel to the guest closed.
+    GUEST_CHANNEL_CLOSED = "guest_channel_closed";
+    /// The guest broke the protocol.
+    GUEST_PROTOCOL = "guest_protocol";
+    /// The guest refused for a reason of its own.
+    GUEST_REFUSED = "guest_refused";
+    /// The guest is at one of its limits.
+    GUEST_LIMIT_REACHED = "guest_limit_reached";
+    /// The command and its environment are larger than a message may be.
+    COMMAND_TOO_LARGE = "command_too_large";
+    /// The program does not exist in the guest.
+    COMMAND_NOT_FOUND = "command_not_found";
+    /// The program exists in the guest and cannot be executed.
+    COMMAND_NOT_EXECUTABLE = "command_not_executable";
+    /// The working directory does not exist in the guest.
+    BAD_CWD = "bad_cwd";
+    /// The user does not exist in the guest.
+    BAD_USER = "bad_user";
+    /// The job does not exist or has ended.
+    NO_SUCH_JOB = "no_such_job";
+    /// The caller's output could not be written.
+    OUTPUT_FAILED = "output_failed";
+    /// The caller was interrupted by a signal.
+    INTERRUPTED = "interrupted";
+    /// A size or time is out of its bounds.
+    LIMIT_EXCEEDED = "limit_exceeded";
+    /// There was no command to run.
+    NO_COMMAND = "no_command";
+}

@@ -1,0 +1,46 @@
+//! Where the product keeps things and what it may use. The library reads nothing else from its surroundings: whoever uses
+//! it decides, from the environment or otherwise.
+
+use pyro_engine::EngineChoice;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the product keeps things and what it may use.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Environments, kernels, downloads: can be made again. Content-addressed.
+    pub cache_dir: PathBuf,
+    /// What cannot be made again, and running guests' disks. Mode 0700.
+    pub state_dir: PathBuf,
+    /// Where programs are looked for, as in `PATH`.
+    pub search_path: String,
+    /// Variables for the programs that fetch packages, for instance `http_proxy`.
+    pub fetch_env: Vec<(OsString, OsString)>,
+    /// Which engine to use.
+    pub engine: EngineChoice,
+    /// Debian mirror for environments; the host's own configuration when absent.
+    pub debian_mirror: Option<String>,
+    /// The user's own catalogue file, if it exists.
+    pub user_catalogue: Option<PathBuf>,
+    /// How long a guest may take from its engine's start to its agent's hello.
+    pub boot_deadline: Duration,
+}
+
+impl Config {
+    /// The configuration for image handling.
+    pub fn image_config(&self) -> pyro_image::Config {
+        pyro_image::Config {
+            user_catalogue: self.user_catalogue.clone(),
+            mirror: self.debian_mirror.clone(),
+            program_path: self.search_path.clone().into(),
+            program_env: self.fetch_env.clone(),
+            ..pyro_image::Config::new(self.cache_dir.clone())
+        }
+    }
+
+    /// Where the verdict of the KVM probe is kept.
+    pub fn probe_cache(&self) -> PathBuf {
+        self.cache_dir.join("probe.json")
+    }
+}

@@ -1,0 +1,128 @@
+//! The two ends of a stream that a user of the library holds. Dropping one lets go of its direction.
+
+use super::error::GuestError;
+use super::shared::Shared;
+use pyro_proto::StreamId;
+use pyro_proto::frame::Kind;
+use pyro_proto::limits::DATA_CHUNK_BYTES;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Receives a stream's bytes from the guest.
+#[derive(Debug)]
+pub struct StreamReader {
+    pub(super) id: StreamId,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl StreamReader {
+    /// The bytes that have arrived since the last call, waiting for at least one; `None` at the end of the stream. The
+    /// guest may send more only as these are taken, so a slow caller slows the guest's program, and nothing else.
+    pub async fn read(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let notified = {
+                let mut state = self.shared.lock();
+                let stream = state.streams.get_mut(&self.id)?;
+                if !stream.inbound.is_empty() {
+                    let bytes = std::mem::take(&mut stream.inbound);
+                    let grant = stream.receive.consume(bytes.len());
+                    drop(state);
+                    if let Some(grant) = grant {
+                        self.shared.grant(self.id, grant);
+                    }
+                    return Some(bytes);
+                }
+                if stream.inbound_ended {
+                    return None;
+                }
+                Arc::clone(&stream.readable)
+            };
+            notified.notified().await;
+        }
+    }
+}
+
+impl Drop for StreamReader {
+    fn drop(&mut self) {
+        if let Some(stream) = self.shared.lock().streams.get_mut(&self.id) {
+            stream.reader_alive = false;
+            stream.inbound = Vec::new();
+        }
+        self.shared.collect(self.id);
+    }
+}
+
+/// Sends a stream's bytes to the guest. End it with [`Self::finish`]; dropping it unfinished tells the guest to give up on
+/// what it has not read yet.
+#[derive(Debug)]
+pub struct StreamWriter {
+    pub(super) id: StreamId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) data: mpsc::Sender<Vec<u8>>,
+    pub(super) ended: bool,
+}
+
+impl StreamWriter {
+    /// Sends all of `bytes`, waiting for the guest's program to take them.
+    ///
+    /// # Errors
+    /// [`GuestError::Closed`] when the program no longer reads, or the channel's own error.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), GuestError> {
+        while !bytes.is_empty() {
+            let size = self.take_credit(bytes.len().min(DATA_CHUNK_BYTES)).await?;
+            let (now, later) = bytes.split_at(size);
+            let mut frame = Vec::new();
+            pyro_proto::frame::encode(&mut frame, self.id, Kind::Data, now);
+            self.data.send(frame).await.map_err(|_| GuestError::Closed)?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Tells the guest's program that nothing more will come.
+    ///
+    /// # Errors
+    /// [`GuestError::Closed`] when the channel is gone.
+    pub async fn finish(mut self) -> Result<(), GuestError> {
+        self.ended = true;
+        let mut frame = Vec::new();
+        pyro_proto::frame::encode(&mut frame, self.id, Kind::Eof, &[]);
+        self.data.send(frame).await.map_err(|_| GuestError::Closed)
+    }
+
+    /// Waits for credit and takes up to `wanted` bytes of it.
+    async fn take_credit(&self, wanted: usize) -> Result<usize, GuestError> {
+        loop {
+            let notified = {
+                let mut state = self.shared.lock();
+                if let Some(error) = &state.closed {
+                    return Err(error.clone());
+                }
+                let stream = state.streams.get_mut(&self.id).ok_or(GuestError::Closed)?;
+                if stream.reset {
+                    return Err(GuestError::Closed);
+                }
+                let size = stream.send.available().min(wanted);
+                if size > 0 {
+                    stream.send.spend(size);
+                    return Ok(size);
+                }
+                Arc::clone(&stream.writable)
+            };
+            notified.notified().await;
+        }
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        if let Some(stream) = self.shared.lock().streams.get_mut(&self.id) {
+            stream.writer_alive = false;
+        }
+        if !self.ended {
+            // Ahead of whatever data is still queued, which nobody will miss: the stream's user gave up.
+            self.shared.send_frame(self.id, Kind::Eof, &[]);
+        }
+        self.shared.collect(self.id);
+    }
+}

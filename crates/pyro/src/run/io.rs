@@ -1,0 +1,24 @@
+//! Where a run's bytes come from and go to, and how its caller stops it.
+
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+
+/// Where a run's bytes come from and go to, and how its caller stops it.
+pub struct RunIo {
+    /// Standard input, read when [`super::RunSpec::stdin`] is set.
+    pub stdin: Box<dyn AsyncRead + Send + Unpin>,
+    /// Standard output.
+    pub stdout: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Standard error.
+    pub stderr: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Signal numbers the caller received. The first is passed to the command, which then has a moment to end; a second
+    /// ends the guest at once.
+    pub interrupts: mpsc::Receiver<i32>,
+}
+
+impl std::fmt::Debug for RunIo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunIo").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! What a run tells its caller, while it goes on and when it has ended.
+
+use crate::identity::GuestId;
+use pyro_engine::Acceleration;
+use pyro_engine::EngineKind;
+use pyro_image::Progress;
+use pyro_proto::exec::Ending;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a run has got to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The environment is being made ready.
+    Create,
+    /// The guest is being started.
+    Start {
+        /// Its id.
+        vm_id: GuestId,
+    },
+    /// The command is being run.
+    Execute {
+        /// The guest's id.
+        vm_id: GuestId,
+    },
+}
+
+/// Told of a run's progress. Calls must return quickly.
+pub trait RunObserver: Send {
+    /// A phase begins.
+    fn phase(&mut self, phase: &Phase);
+    /// Something the user should know once, as one line.
+    fn notice(&mut self, text: &str);
+    /// Who is told of the environment's installation, should it be needed.
+    fn pull_progress(&self) -> Arc<dyn Progress + Send + Sync>;
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunReport {
+    /// The guest's id.
+    pub vm_id: GuestId,
+    /// The environment's version.
+    pub environment_version: String,
+    /// How the command ended.
+    pub ending: Ending,
+    /// The time-out, or the guest's time to live, ended it.
+    pub timed_out: bool,
+    /// Which engine ran it.
+    pub engine: EngineKind,
+    /// What executed it.
+    pub acceleration: Acceleration,
+    /// How long each part took.
+    pub timings: Timings,
+}
+
+/// How long each part of a run took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Timings {
+    /// Checking the environment, choosing the engine, making the guest's disk.
+    pub prepare_ms: f64,
+    /// From the engine's start to the agent's hello.
+    pub boot_ms: f64,
+    /// From the hello to the guest being allowed to run commands.
+    pub agent_ready_ms: f64,
+    /// From asking for the command to its end.
+    pub exec_ms: f64,
+    /// All of it, the guest's removal included.
+    pub total_ms: f64,
+}
+
+pub(super) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+impl RunReport {
+    /// The exit code a process should end with: the command's own, 128 and the signal's number when a signal killed it,
+    /// 124 when its time was up.
+    pub const fn exit_code(&self) -> i32 {
+        match self.ending {
+            _ if self.timed_out => 124,
+            Ending::Code(code) => code,
+            Ending::Signal(signal) => 128 + signal,
+        }
+    }
+
+    /// The contract's name for where the command ran.
+    pub const fn execution_mode(&self) -> &'static str {
+        match self.engine {
+            EngineKind::Host => "host_compat",
+            EngineKind::Qemu | EngineKind::Firecracker => "guest_vsock",
+        }
+    }
+
+    /// How well the guest is kept from the host.
+    pub const fn isolation(&self) -> &'static str {
+        match self.acceleration {
+            Acceleration::Kvm => "hardware",
+            Acceleration::Emulated => "emulated",
+            Acceleration::None => "none",
+        }
+    }
+}

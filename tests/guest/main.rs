@@ -1,0 +1,30 @@
+//! Stories told by real guests: each test starts the `pyro` program as a user would and looks at what it does. Logic is
+//! proved close to it, in the crates; what is proved here is that everything is wired together.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod endings;
+mod environments;
+mod faults;
+mod host_compat;
+mod load;
+mod one_shot;
+mod output;
+mod projects;
+
+use pyro_testkit::Sandbox;
+
+/// A sandbox in which `debian:12` is installed.
+fn debian() -> Sandbox {
+    sandbox().with_environment("debian:12")
+}
+
+/// A sandbox of the program under test, in which nothing is known to be installed.
+fn sandbox() -> Sandbox {
+    Sandbox::new(env!("CARGO_BIN_EXE_pyro"))
+}
+
+/// A sandbox with an empty cache of its own.
+fn empty_sandbox() -> Sandbox {
+    Sandbox::with_empty_cache(env!("CARGO_BIN_EXE_pyro"))
+}
