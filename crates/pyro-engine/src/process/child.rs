@@ -3,7 +3,7 @@
 use super::launch::Launch;
 use super::tail::Tail;
 use super::usage;
-use super::watch::watch;
+use super::watch::watch_end;
 use crate::engine::EngineError;
 use crate::engine::EngineExit;
 use crate::engine::Usage;
@@ -34,7 +34,7 @@ impl EngineProcess {
         let (reader, writer) = io::pipe().map_err(failed)?;
         let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(failed)?;
         let mut child = launch.spawn(&writer.into()).map_err(failed)?;
-        let pidfd = match watch(&child) {
+        let pidfd = match watch_end(&child) {
             Ok(pidfd) => pidfd,
             Err(error) => {
                 end(&mut child);

@@ -10,6 +10,7 @@ use crate::engine::Guest;
 use crate::engine::Usage;
 use crate::process::EngineProcess;
 use crate::process::Tail;
+use crate::process::watch_close;
 use crate::spec::SnapshotFiles;
 use async_trait::async_trait;
 use serde_json::Value;
@@ -19,9 +20,11 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
 /// Bytes per second at which QEMU may write a state: no limit. Its own is for networks that others use too.
@@ -128,12 +131,16 @@ impl QemuGuest {
         }
     }
 
-    async fn save(&mut self, state: &File) -> Result<(), QmpError> {
+    /// Has QEMU write its state behind what is in `state` already. `closed` is readable once QEMU has closed the file, which
+    /// comes after it says that it has completed and is the first moment at which it takes further commands.
+    async fn save(&mut self, state: File, closed: &AsyncFd<OwnedFd>) -> Result<(), QmpError> {
         self.qmp.forget_events();
         self.qmp.pass("state", state.as_fd()).await?;
+        drop(state);
         self.qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH_MAX })).await?;
         self.qmp.execute("migrate", json!({ "uri": "fd:state" })).await?;
         let completed = self.qmp.event(migration_end).await?;
+        let _ready = closed.readable().await.map_err(QmpError::Io)?;
         if completed {
             return Ok(());
         }
@@ -167,12 +174,12 @@ impl Guest for QemuGuest {
     async fn snapshot(&mut self, files: &SnapshotFiles) -> Result<(), EngineError> {
         let memory = self.saved_memory(files)?;
         let head = self.head.with_memory(memory);
-        let state = create_state(&files.state, &head).map_err(|source| EngineError::Host {
+        let (state, closed) = create_state(&files.state, &head).map_err(|source| EngineError::Host {
             operation: "creating a snapshot's state file",
             path: files.state.clone(),
             source,
         })?;
-        let saved = self.save(&state).await;
+        let saved = self.save(state, &closed).await;
         let said = self.said(SNAPSHOT, saved).await;
         if said.is_err() {
             // Half a state must not be taken for a whole one; if it is gone already, so much the better.
@@ -214,8 +221,9 @@ fn migration_end(name: &str, data: &Value) -> Option<bool> {
     }
 }
 
-fn create_state(path: &Path, head: &Head) -> io::Result<File> {
+/// Creates the state file, and watches for its last writer to close it.
+fn create_state(path: &Path, head: &Head) -> io::Result<(File, AsyncFd<OwnedFd>)> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     head.write_to(&file)?;
-    Ok(file)
+    Ok((file, watch_close(path)?))
 }
