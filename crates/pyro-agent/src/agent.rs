@@ -11,6 +11,7 @@ use crate::poll::JobId;
 use crate::poll::Part;
 use crate::poll::Poller;
 use crate::poll::Token;
+use crate::refusal::refuse_errno;
 use crate::session::Session;
 use crate::stdio::set_nonblocking;
 use crate::stillness::Stillness;
@@ -19,6 +20,7 @@ use pyro_proto::hello::Hello;
 use pyro_proto::hello::PROTOCOL_MAX;
 use pyro_proto::hello::PROTOCOL_MIN;
 use pyro_proto::limits::DATA_CHUNK_BYTES;
+use pyro_proto::message::ErrorCode;
 use pyro_proto::message::Reply;
 use pyro_proto::message::ReplyBody;
 use pyro_proto::message::RequestId;
@@ -91,13 +93,15 @@ impl Agent {
         if let Some(groups) = &place.groups {
             poller.add(groups.changes(), Token::Groups).map_err(|errno| AgentError::Poll(errno.into()))?;
         }
+        let kept = place.vault.as_ref().and_then(crate::vault::Vault::load);
+        let session = kept.map(Session::resume).unwrap_or_default();
         let uptime = rustix::time::clock_gettime(ClockId::Boottime);
         let ready_ms = uptime.tv_sec.saturating_mul(1000).saturating_add(uptime.tv_nsec / 1_000_000);
         Ok(Self {
             place,
             poller,
             channel: Channel::new(channel),
-            session: Session::default(),
+            session,
             jobs: Jobs::default(),
             stillness: Stillness::default(),
             turns: VecDeque::new(),
@@ -196,6 +200,14 @@ impl Agent {
         for id in self.jobs.ids() {
             self.job_changed(id);
         }
+    }
+
+    /// Keeps what the next agent must know, before anybody is told that it is so.
+    pub(crate) fn keep_session(&self) -> Result<(), WireError> {
+        let Some(vault) = &self.place.vault else { return Ok(()) };
+        vault
+            .save(&self.session.lasting())
+            .map_err(|errno| refuse_errno(ErrorCode::System, "keeping the session", errno))
     }
 
     /// Sends a reply ahead of data.

@@ -31,6 +31,7 @@ mod stillness;
 mod sys;
 mod tree;
 mod users;
+mod vault;
 
 pub mod compat;
 pub mod init;

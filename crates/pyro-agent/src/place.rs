@@ -3,6 +3,7 @@
 use crate::command::Defaults;
 use crate::groups::Groups;
 use crate::spawn::Inheritance;
+use crate::vault::Vault;
 use rustix::process::Resource;
 use rustix::process::Rlimit;
 use std::ffi::CString;
@@ -20,6 +21,8 @@ pub struct Place {
     pub(crate) groups: Option<Groups>,
     pub(crate) defaults: Defaults,
     pub(crate) inheritance: Inheritance,
+    /// Where what outlives this agent is kept, if another may follow it.
+    pub(crate) vault: Option<Vault>,
 }
 
 /// Whose system it is.
@@ -33,13 +36,14 @@ pub(crate) enum Kind {
 
 impl Place {
     /// A guest whose cgroup2 file system is mounted at `cgroups`.
-    pub fn guest(cgroups: &Path) -> Self {
+    pub(crate) fn guest(cgroups: &Path, vault: Option<Vault>) -> Self {
         Self {
             kind: Kind::Guest,
             // Without control groups every job has a monitor instead.
             groups: Groups::open(cgroups).ok(),
             defaults: Defaults { cwd: vec![c"/workspace".into(), c"/".into()], uid: uid() },
             inheritance: Inheritance { file_limit: COMMAND_FILES, restore_oom_score: true },
+            vault,
         }
     }
 
@@ -55,6 +59,7 @@ impl Place {
             groups: None,
             defaults: Defaults { cwd: vec![workspace], uid: uid() },
             inheritance: Inheritance { file_limit, restore_oom_score: false },
+            vault: None,
         })
     }
 }

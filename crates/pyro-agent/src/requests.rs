@@ -101,7 +101,12 @@ impl Agent {
             self.change_guest(|| identity::apply(identity))?;
             self.unfreeze()?;
         }
-        Ok(self.session.accept(attach, protocol))
+        let attached = self.session.accept(attach, protocol);
+        if let Err(error) = self.keep_session() {
+            self.session.detach();
+            return Err(error);
+        }
+        Ok(attached)
     }
 
     fn add_entropy(&self, bytes: &[u8]) -> Result<(), WireError> {

@@ -27,6 +27,9 @@ const ENTROPY_BYTES_MIN: usize = 32;
 /// Most bytes of entropy taken at once.
 pub(crate) const ENTROPY_BYTES_MAX: usize = crate::sys::ioctl::POOL_BYTES_MAX;
 
+/// What outlives the agent: token, generation, and whether an identity is needed.
+pub(crate) type Lasting = (Option<ByteString>, u64, bool);
+
 /// The attachment and what outlives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
@@ -44,6 +47,16 @@ impl Default for Session {
 }
 
 impl Session {
+    /// Goes on from what an agent before this one left.
+    pub(crate) fn resume((token, generation, needs_identity): Lasting) -> Self {
+        Self { token, generation, needs_identity, ..Self::default() }
+    }
+
+    /// What the next agent must know should this one die.
+    pub(crate) fn lasting(&self) -> Lasting {
+        (self.token.clone(), self.generation, self.needs_identity)
+    }
+
     /// Whether nothing runs before an identity comes.
     pub(crate) const fn needs_identity(&self) -> bool {
         self.needs_identity
@@ -186,6 +199,17 @@ mod tests {
         session.detach();
         assert_eq!(code(session.check(&attach("u", None))), Some(ErrorCode::NotAttached));
         assert_eq!(code(session.check(&attach("t", None))), None);
+    }
+
+    #[test]
+    fn an_agent_that_is_started_again_still_knows_the_token() {
+        let mut first = Session::default();
+        first.accept(attach("t", Some(identity(5))), 1);
+        let second = Session::resume(first.lasting());
+        assert!(second.check(&attach("u", None)).is_err() && second.check(&attach("t", None)).is_ok());
+        assert!(second.admit(&RequestBody::Ping).is_err());
+        first.quiesce();
+        assert!(Session::resume(first.lasting()).check(&attach("t", None)).is_err());
     }
 
     #[test]

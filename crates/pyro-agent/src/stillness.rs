@@ -65,6 +65,11 @@ impl Agent {
         }
         // From here on nothing is started and no output is taken, so that nothing follows the answer.
         self.session.quiesce();
+        if let Err(error) = self.keep_session() {
+            // Already failing: that failure is the one to tell.
+            let _ = self.thaw();
+            return self.answer(request, Err(error));
+        }
         self.stillness = Stillness::Freezing { request: Some(request), until: Instant::now() + FREEZE_WAIT };
     }
 
@@ -105,7 +110,7 @@ impl Agent {
     pub(crate) fn thaw(&mut self) -> Result<(), WireError> {
         self.unfreeze()?;
         self.session.thaw();
-        Ok(())
+        self.keep_session()
     }
 
     /// Lets frozen processes go on, if there are any.

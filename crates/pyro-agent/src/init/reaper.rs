@@ -14,6 +14,7 @@ use crate::sys::process::Forked;
 use crate::sys::process::end_process;
 use crate::sys::process::fork_process;
 use crate::sys::process::reap;
+use crate::vault::Vault;
 use std::path::Path;
 
 /// The agent's exit code when it was asked to end the guest.
@@ -22,14 +23,22 @@ const EXIT_SHUT_DOWN: i32 = 0;
 /// The agent's exit code when it failed.
 const EXIT_FAILED: i32 = 1;
 
-/// Most starts of an agent that never served anybody; beyond it the guest is of no use.
+/// Most starts of the agent in one boot; a guest that needs more is of no use.
 const STARTS_MAX: u32 = 16;
 
 /// Keeps an agent running and reaps everything else.
 pub(super) fn supervise(device: &Path) -> ! {
+    // Without one, a guest whose agent died would be open to any token: better closed.
+    let vault = match Vault::new() {
+        Ok(vault) => vault,
+        Err(errno) => {
+            log_error(&InitError::Step { step: "making memory for the session", source: errno.into() });
+            power_off()
+        }
+    };
     for _ in 0..STARTS_MAX {
         match fork_process() {
-            Ok(Forked::Child) => end_process(run_agent(device)),
+            Ok(Forked::Child) => end_process(run_agent(device, vault)),
             Ok(Forked::Parent(agent)) => {
                 if wait_for(agent) == Some(EXIT_SHUT_DOWN) {
                     power_off();
@@ -55,10 +64,10 @@ fn wait_for(agent: rustix::process::Pid) -> Option<i32> {
     }
 }
 
-fn run_agent(device: &Path) -> i32 {
+fn run_agent(device: &Path, vault: Vault) -> i32 {
     // Without the protection a guest that runs out of memory may lose its agent, and gets another one.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
-    match serve_port(device) {
+    match serve_port(device, vault) {
         Ok(()) => EXIT_SHUT_DOWN,
         Err(error) => {
             log_error(&*error);
@@ -67,9 +76,9 @@ fn run_agent(device: &Path) -> i32 {
     }
 }
 
-fn serve_port(device: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn serve_port(device: &Path, vault: Vault) -> Result<(), Box<dyn std::error::Error>> {
     let channel = port::open(device)?;
-    match serve(channel, Place::guest(Path::new(CGROUPS)))? {
+    match serve(channel, Place::guest(Path::new(CGROUPS), Some(vault)))? {
         End::ShutDown => Ok(()),
         End::ChannelClosed => Err(Box::new(InitError::NoDevice { device: device.display().to_string() })),
     }

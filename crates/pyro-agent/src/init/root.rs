@@ -61,6 +61,8 @@ pub(super) fn enter(words: &Words, events: &Events) -> Result<(), InitError> {
         let inside = make_inside(target)?;
         rustix::mount::mount_move(target, inside.as_str()).map_err(failed(target))?;
     }
+    // An identity is written there, whatever else the base lacks.
+    make_inside("/etc")?;
     make_inside("/run")?;
     // The overlay and the binds hold both disks; their own places would be lost below the new root.
     for folder in [RW, BASE] {

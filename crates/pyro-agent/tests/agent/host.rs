@@ -31,45 +31,45 @@ use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::process::Command;
 
-pub struct Host {
-    pub folder: tempfile::TempDir,
-    pub socket: UnixStream,
-    pub agent: Child,
+pub(crate) struct Host {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) socket: UnixStream,
+    pub(crate) agent: Child,
     decoder: Decoder,
     next_request: RequestId,
     next_stream: StreamId,
-    pub replies: VecDeque<Reply>,
-    pub data: BTreeMap<StreamId, Vec<u8>>,
-    pub ended: BTreeSet<StreamId>,
-    pub resets: BTreeSet<StreamId>,
+    pub(crate) replies: VecDeque<Reply>,
+    pub(crate) data: BTreeMap<StreamId, Vec<u8>>,
+    pub(crate) ended: BTreeSet<StreamId>,
+    pub(crate) resets: BTreeSet<StreamId>,
     /// Streams that are granted no credit: their reader is slow.
-    pub slow: BTreeSet<StreamId>,
-    pub windows: BTreeMap<StreamId, SendWindow>,
-    pub hellos: usize,
+    pub(crate) slow: BTreeSet<StreamId>,
+    pub(crate) windows: BTreeMap<StreamId, SendWindow>,
+    pub(crate) hellos: usize,
 }
 
-pub struct Running {
-    pub request: RequestId,
-    pub out: StreamId,
-    pub err: StreamId,
-    pub pid: u32,
+pub(crate) struct Running {
+    pub(crate) request: RequestId,
+    pub(crate) out: StreamId,
+    pub(crate) err: StreamId,
+    pub(crate) pid: u32,
 }
 
-pub struct Outcome {
-    pub exit: ExecExit,
-    pub out: Vec<u8>,
-    pub err: Vec<u8>,
+pub(crate) struct Outcome {
+    pub(crate) exit: ExecExit,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: Vec<u8>,
 }
 
-pub fn spec(argv: &[&str]) -> ExecSpec {
+pub(crate) fn spec(argv: &[&str]) -> ExecSpec {
     ExecSpec { argv: argv.iter().map(|word| ByteString::from(*word)).collect(), ..ExecSpec::default() }
 }
 
-pub fn shell(script: &str) -> ExecSpec {
+pub(crate) fn shell(script: &str) -> ExecSpec {
     spec(&["/bin/sh", "-c", script])
 }
 
-pub fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity {
         generation: 1,
         entropy: ByteString(vec![1; 64]),
@@ -79,7 +79,7 @@ pub fn identity() -> Identity {
     }
 }
 
-pub fn attach(token: &str) -> Attach {
+pub(crate) fn attach(token: &str) -> Attach {
     Attach {
         protocol_min: 1,
         protocol_max: 1,
@@ -91,7 +91,7 @@ pub fn attach(token: &str) -> Attach {
 
 impl Host {
     /// An agent that nothing was said to.
-    pub fn silent() -> Self {
+    pub(crate) fn silent() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("workspace")).unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -123,14 +123,14 @@ impl Host {
     }
 
     /// An agent that is attached to.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut host = Self::silent();
         host.sync();
         host.ask(RequestBody::Attach(attach("token"))).unwrap();
         host
     }
 
-    pub fn sync(&mut self) {
+    pub(crate) fn sync(&mut self) {
         self.socket.write_all(&SYNC).unwrap();
         self.data.clear();
         self.ended.clear();
@@ -141,7 +141,7 @@ impl Host {
         }
     }
 
-    pub fn send(&mut self, body: RequestBody) -> RequestId {
+    pub(crate) fn send(&mut self, body: RequestBody) -> RequestId {
         let request = self.next_request;
         self.next_request += 1;
         let payload = message::to_payload(&Request { request, body }).unwrap();
@@ -149,14 +149,14 @@ impl Host {
         request
     }
 
-    pub fn write(&mut self, stream: StreamId, kind: Kind, payload: &[u8]) {
+    pub(crate) fn write(&mut self, stream: StreamId, kind: Kind, payload: &[u8]) {
         let mut wire = Vec::new();
         frame::encode(&mut wire, stream, kind, payload);
         self.socket.write_all(&wire).unwrap();
     }
 
     /// Sends a request and waits for its first reply.
-    pub fn ask(&mut self, body: RequestBody) -> Result<ReplyBody, WireError> {
+    pub(crate) fn ask(&mut self, body: RequestBody) -> Result<ReplyBody, WireError> {
         let request = self.send(body);
         match self.reply(request) {
             ReplyBody::Failed(error) => Err(error),
@@ -165,7 +165,7 @@ impl Host {
     }
 
     /// The next reply to a request.
-    pub fn reply(&mut self, request: RequestId) -> ReplyBody {
+    pub(crate) fn reply(&mut self, request: RequestId) -> ReplyBody {
         loop {
             if let Some(at) = self.replies.iter().position(|reply| reply.request == request) {
                 return self.replies.remove(at).unwrap().body;
@@ -175,7 +175,7 @@ impl Host {
     }
 
     /// Starts a command on fresh streams.
-    pub fn start(&mut self, mut spec: ExecSpec) -> Result<Running, WireError> {
+    pub(crate) fn start(&mut self, mut spec: ExecSpec) -> Result<Running, WireError> {
         let (out, err) = (self.next_stream, self.next_stream + 1);
         self.next_stream += 2;
         let terminal = spec.stdio.pty.is_some();
@@ -193,7 +193,7 @@ impl Host {
     }
 
     /// Waits for a command's end.
-    pub fn finish(&mut self, running: &Running) -> Outcome {
+    pub(crate) fn finish(&mut self, running: &Running) -> Outcome {
         let ReplyBody::Exited(exit) = self.reply(running.request) else { panic!("not an exit") };
         assert!(
             self.ended.contains(&running.out) && self.ended.contains(&running.err),
@@ -203,13 +203,13 @@ impl Host {
         Outcome { exit, out: take(running.out), err: take(running.err) }
     }
 
-    pub fn run(&mut self, spec: ExecSpec) -> Outcome {
+    pub(crate) fn run(&mut self, spec: ExecSpec) -> Outcome {
         let running = self.start(spec).unwrap();
         self.finish(&running)
     }
 
     /// Sends all of `bytes` as credit allows, then end-of-file.
-    pub fn feed(&mut self, stream: StreamId, mut bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, stream: StreamId, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = self.windows[&stream].available().min(bytes.len()).min(32 * 1024);
             if room == 0 {
@@ -223,12 +223,12 @@ impl Host {
         self.write(stream, Kind::Eof, &[]);
     }
 
-    pub fn grant(&mut self, stream: StreamId, bytes: u32) {
+    pub(crate) fn grant(&mut self, stream: StreamId, bytes: u32) {
         self.write(stream, Kind::Credit, &bytes.to_le_bytes());
     }
 
     /// Reads once.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let mut buffer = vec![0; 64 * 1024];
         let count = self.socket.read(&mut buffer).unwrap();
         assert!(count > 0, "the agent closed the channel");
@@ -236,12 +236,12 @@ impl Host {
         while let Some(item) = self.decoder.next_item().unwrap() {
             match item {
                 Item::Sync => self.replies.clear(),
-                Item::Frame(frame) => self.frame(frame),
+                Item::Frame(frame) => self.frame(&frame),
             }
         }
     }
 
-    fn frame(&mut self, frame: pyro_proto::Frame) {
+    fn frame(&mut self, frame: &pyro_proto::Frame) {
         let stream = frame.stream;
         match frame.kind {
             Kind::Control => {
@@ -258,7 +258,7 @@ impl Host {
             }
             Kind::Eof => assert!(self.ended.insert(stream), "two ends"),
             Kind::Credit => {
-                self.windows.get_mut(&stream).unwrap().grant(frame.credit_bytes().unwrap()).unwrap()
+                self.windows.get_mut(&stream).unwrap().grant(frame.credit_bytes().unwrap()).unwrap();
             }
             Kind::Reset => {
                 self.resets.insert(stream);
@@ -267,7 +267,7 @@ impl Host {
     }
 
     /// The agent's resident memory in KiB, at its highest.
-    pub fn agent_peak_kib(&self) -> u64 {
+    pub(crate) fn agent_peak_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.agent.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()

@@ -1,0 +1,51 @@
+//! What must outlive an agent that dies, in memory that PID 1 keeps open: without it the next agent would take any token
+//! for the first. This file must not decide who may attach.
+
+use crate::session::Lasting;
+use rustix::fs::MemfdFlags;
+use rustix::io;
+use std::os::fd::OwnedFd;
+
+/// Most bytes a record may have.
+const RECORD_BYTES_MAX: usize = 4096;
+
+/// An anonymous file that PID 1 hands to each agent.
+#[derive(Debug)]
+pub(crate) struct Vault(OwnedFd);
+
+impl Vault {
+    pub(crate) fn new() -> io::Result<Self> {
+        rustix::fs::memfd_create(c"pyro", MemfdFlags::CLOEXEC).map(Self)
+    }
+
+    /// Replaces what is kept. The old record is only cut away when the new one is whole: JSON ends where it ends.
+    pub(crate) fn save(&self, lasting: &Lasting) -> io::Result<()> {
+        let record = serde_json::to_vec(lasting).map_err(|_| io::Errno::INVAL)?;
+        if record.len() > RECORD_BYTES_MAX {
+            return Err(io::Errno::FBIG);
+        }
+        io::pwrite(&self.0, &record, 0)?;
+        rustix::fs::ftruncate(&self.0, record.len() as u64)
+    }
+
+    /// What the last agent kept, if there was one.
+    pub(crate) fn load(&self) -> Option<Lasting> {
+        let mut record = [0; RECORD_BYTES_MAX];
+        let count = io::pread(&self.0, &mut record[..], 0).ok()?;
+        serde_json::from_slice(record.get(..count)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_agent_finds_the_last_record() {
+        let vault = Vault::new().unwrap();
+        assert_eq!(vault.load(), None);
+        vault.save(&(Some("a long token".into()), 70_000, true)).unwrap();
+        vault.save(&(Some("t".into()), 7, false)).unwrap();
+        assert_eq!(vault.load(), Some((Some("t".into()), 7, false)));
+    }
+}
