@@ -1,0 +1,154 @@
+//! Writes a folder's tree into one read-only ext4 image that is just large enough. This file must not know where the tree
+//! comes from.
+
+use crate::child::Task;
+use crate::error::ImageError;
+use crate::namespace;
+use crate::program;
+use crate::progress::Phase;
+use crate::pull::Work;
+use std::path::Path;
+
+const BLOCK_BYTES: u64 = 4096;
+const INODE_BYTES: u64 = 256;
+/// The same for every image: two builds of one tree should not differ for nothing.
+const UUID: &str = "70797230-726f-4f74-8000-000000000001";
+const HASH_SEED: &str = "70797230-7365-4564-8000-000000000002";
+/// The most an image may take, in 4 KiB blocks: 64 GiB.
+const BLOCKS_MAX: u64 = 16 << 20;
+
+/// What a tree takes in an ext4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Extent {
+    inodes: u64,
+    blocks: u64,
+}
+
+impl Extent {
+    /// Adds one file: `kind` as find's `%y`, its size in bytes and its number of links.
+    fn add(&mut self, kind: &str, size_bytes: u64, links: u64) {
+        let links = links.max(1);
+        let content = size_bytes.div_ceil(BLOCK_BYTES);
+        let blocks = match kind {
+            // Large files have blocks for the tree of their extents too.
+            "f" => content + content / 1024,
+            // A folder's size says nothing on some file systems, and grows while it is filled.
+            "d" => content.max(1) + 1,
+            // Short targets live in the inode.
+            "l" if size_bytes < 60 => 0,
+            "l" => 1,
+            _ => 0,
+        };
+        // Each name of a file with several is listed once, and counted for its share.
+        self.blocks += blocks.div_ceil(if kind == "d" { 1 } else { links });
+        self.inodes += 1;
+    }
+
+    /// Blocks of an image for it with `slack_percent` to spare.
+    fn image_blocks(self, slack_percent: u64) -> u64 {
+        let inode_blocks = (self.image_inodes() * INODE_BYTES).div_ceil(BLOCK_BYTES);
+        let needed = self.blocks + inode_blocks;
+        let groups = needed.div_ceil(32768) + 1;
+        // Each group has bitmaps and may have a copy of the descriptors; the rest is for what mkfs keeps itself.
+        needed + groups * 8 + needed * slack_percent / 100 + 1024
+    }
+
+    fn image_inodes(self) -> u64 {
+        self.inodes + self.inodes / 50 + 64
+    }
+}
+
+/// Writes `root` as the ext4 image `image`.
+pub(crate) fn write(work: &Work<'_>, root: &Path, image: &Path) -> Result<(), ImageError> {
+    work.progress.phase(Phase::Image);
+    let extent = measure(work, root)?;
+    let mut last = None;
+    for slack_percent in [2, 12, 40] {
+        let blocks = extent.image_blocks(slack_percent);
+        if blocks > BLOCKS_MAX {
+            break;
+        }
+        // mkfs keeps the size of a file that exists.
+        let _ = std::fs::remove_file(image);
+        match make(work, root, image, blocks, extent.image_inodes())? {
+            None => return Ok(()),
+            Some(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or(ImageError::Step {
+        operation: "writing the disk image",
+        status: "not started".to_owned(),
+        tail: "the root file system is larger than 64 GiB".to_owned(),
+    }))
+}
+
+/// Runs mkfs; `Some` is a failure that more room may cure.
+fn make(
+    work: &Work<'_>,
+    root: &Path,
+    image: &Path,
+    blocks: u64,
+    inodes: u64,
+) -> Result<Option<ImageError>, ImageError> {
+    let mut command = namespace::command(work.config, program::MKFS)?;
+    command.args(["-q", "-F", "-b", "4096", "-m", "0", "-L", "pyro-base", "-U", UUID]);
+    command.args(["-I", "256", "-N", &inodes.to_string(), "-O", "^has_journal,^resize_inode"]);
+    command.args(["-E", &format!("hash_seed={HASH_SEED},lazy_itable_init=0,nodiscard,root_owner=0:0")]);
+    command.arg("-d").arg(root).arg(image).arg(blocks.to_string());
+    let operation = "writing the disk image";
+    let ended = Task::new(operation, command, work.cancel).lend(&work.lent).end(&mut |_| {})?;
+    if ended.status.success() {
+        return Ok(None);
+    }
+    let error = crate::kernel::failure(image, operation, &ended);
+    let too_small = ended.stderr.contains("Could not allocate");
+    if too_small { Ok(Some(error)) } else { Err(error) }
+}
+
+fn measure(work: &Work<'_>, root: &Path) -> Result<Extent, ImageError> {
+    let mut command = namespace::command(work.config, program::FIND)?;
+    command.arg(root).args(["-xdev", "-printf", "%y %s %n\\n"]);
+    let operation = "measuring the root file system";
+    let ended = Task::new(operation, command, work.cancel).lend(&work.lent).end(&mut |_| {})?;
+    if !ended.status.success() {
+        return Err(namespace::failure(operation, &ended));
+    }
+    let mut extent = Extent::default();
+    for line in String::from_utf8_lossy(&ended.stdout).lines() {
+        let mut words = line.split(' ');
+        let number = |words: &mut std::str::Split<'_, char>| {
+            words.next().and_then(|word| word.parse().ok()).unwrap_or(0)
+        };
+        if let Some(kind) = words.next() {
+            let (size, links) = (number(&mut words), number(&mut words));
+            extent.add(kind, size, links);
+        }
+    }
+    Ok(extent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_files_take() {
+        let mut extent = Extent::default();
+        extent.add("f", 1, 1);
+        extent.add("f", 4097, 1);
+        extent.add("f", 0, 1);
+        extent.add("l", 59, 1);
+        extent.add("l", 60, 1);
+        extent.add("d", 0, 2);
+        extent.add("c", 0, 1);
+        assert_eq!(extent, Extent { inodes: 7, blocks: 1 + 2 + 1 + 2 });
+    }
+
+    #[test]
+    fn an_image_has_room_for_its_tree_and_little_more() {
+        let extent = Extent { inodes: 11_000, blocks: 60_000 };
+        let blocks = extent.image_blocks(2);
+        assert!(blocks > 60_000 + 700, "{blocks}");
+        assert!(blocks < 64_000, "{blocks}");
+    }
+}
