@@ -130,7 +130,8 @@ impl Machine {
             id: id.to_string(),
             kernel: installed.kernel.clone(),
             initrd: installed.initrd.clone(),
-            cmdline: Vec::new(),
+            // The agent's own words: which disk is which.
+            cmdline: vec!["pyro.base=/dev/vda".to_owned(), "pyro.rw=/dev/vdb".to_owned()],
             vcpus: size.vcpus.get(),
             mem_mib: size.mem.get(),
             memory: Memory::Anonymous,
