@@ -25,6 +25,9 @@ use pyro_proto::message::Reply;
 use pyro_proto::message::ReplyBody;
 use pyro_proto::message::RequestId;
 use pyro_proto::message::WireError;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::time::ClockId;
 use std::collections::VecDeque;
@@ -36,6 +39,9 @@ use std::time::Instant;
 /// Reads of the channel, and turns of outputs, between two looks at everything else.
 const READS_MAX: usize = 16;
 const TURNS_MAX: usize = 32;
+
+/// Longest wait for a host to take a little of what was said last.
+const LAST_WORDS_WAIT: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// Why the agent stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,12 +253,19 @@ impl Agent {
         }
     }
 
-    /// Waits for the kernel to take everything that was said; a host that does not listen is not waited for.
-    pub(crate) fn flush_fully(&mut self) -> Result<(), Errno> {
+    /// Hands everything that was said to the host, for the last time. The writes wait until the host's side has taken the
+    /// bytes, because the machine is gone right after; a host that does not listen is not waited for.
+    pub(crate) fn flush_finally(&mut self) -> Result<(), Errno> {
         let flags = rustix::fs::fcntl_getfl(&self.channel.fd)?;
         rustix::fs::fcntl_setfl(&self.channel.fd, flags - rustix::fs::OFlags::NONBLOCK)?;
-        self.channel.note(false, true);
-        self.channel.flush();
+        while !self.channel.is_flushed() {
+            let mut port = [PollFd::new(&self.channel.fd, PollFlags::OUT)];
+            if rustix::event::poll(&mut port, Some(&LAST_WORDS_WAIT))? == 0 {
+                return Err(Errno::TIMEDOUT);
+            }
+            self.channel.note(false, true);
+            self.channel.flush();
+        }
         Ok(())
     }
 }

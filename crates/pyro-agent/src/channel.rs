@@ -81,6 +81,11 @@ impl Channel {
         self.ordered.len() < ORDERED_BYTES_HIGH
     }
 
+    /// Whether the kernel has taken everything handed over.
+    pub(crate) const fn is_flushed(&self) -> bool {
+        self.written == self.writing.len() && self.control.is_empty() && self.ordered.is_empty()
+    }
+
     /// Reads once into the decoder.
     pub(crate) fn fill(&mut self) -> Result<Filled, Errno> {
         match rustix::io::read(&self.fd, &mut self.scratch[..]) {

@@ -16,6 +16,10 @@ use std::time::Instant;
 impl Agent {
     /// A descriptor of a job became ready.
     pub(crate) fn job_event(&mut self, id: JobId, part: Part, readable: bool) {
+        if self.session.is_quiesced() {
+            // Nothing is said until the guest goes on; then every job is looked at.
+            return;
+        }
         match part {
             Part::Status if readable => self.job_started(id),
             Part::Process | Part::Report if readable => self.job_ended(id),
@@ -32,8 +36,20 @@ impl Agent {
         self.job_changed(id);
     }
 
+    /// Makes up for the events that were not acted on while the guest was at rest.
+    pub(crate) fn look_at_all_jobs(&mut self) {
+        for id in self.jobs.ids() {
+            for part in [Part::Process, Part::Output, Part::Error] {
+                self.job_event(id, part, true);
+            }
+        }
+    }
+
     /// Moves what the host sent into the command, and grants the host as much again.
     pub(crate) fn feed(&mut self, id: JobId) {
+        if self.session.is_quiesced() {
+            return;
+        }
         let Some(job) = self.jobs.get_mut(id) else { return };
         let hosted = job.request.is_some();
         if let Some(input) = &mut job.input
@@ -91,6 +107,9 @@ impl Agent {
     fn tell_exit(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let request = job.request;
+        if self.session.is_quiesced() && request.is_some() {
+            return;
+        }
         let Some(exit) = job.take_exit() else { return };
         self.jobs.release(id);
         if let Some(request) = request {

@@ -106,6 +106,7 @@ impl Agent {
             self.session.detach();
             return Err(error);
         }
+        self.look_at_all_jobs();
         Ok(attached)
     }
 
@@ -138,13 +139,13 @@ impl Agent {
             spawn::spawn(&command, &spec.stdio, &self.place.inheritance, self.place.groups.as_mut())?;
         let id = self.jobs.insert(request, Job::new(request, spec, spawned));
         let Some(job) = self.jobs.get(id) else { return Ok(()) };
-        for (fd, part) in job.descriptors() {
-            if let Err(errno) = self.poller.add(fd, Token::Job(id, part)) {
-                job.kill();
-                return Err(refuse_errno(ErrorCode::LimitReached, "watching the command", errno));
-            }
-        }
-        Ok(())
+        let mut parts = job.descriptors();
+        let watched = parts.try_for_each(|(fd, part)| self.poller.add(fd, Token::Job(id, part)));
+        drop(parts);
+        let Err(errno) = watched else { return Ok(()) };
+        job.kill();
+        self.jobs.release(id);
+        Err(refuse_errno(ErrorCode::LimitReached, "watching the command", errno))
     }
 
     fn signal(&self, job: RequestId, number: i32, target: SignalTarget) -> Result<(), WireError> {

@@ -110,6 +110,7 @@ impl Agent {
     pub(crate) fn thaw(&mut self) -> Result<(), WireError> {
         self.unfreeze()?;
         self.session.thaw();
+        self.look_at_all_jobs();
         self.keep_session()
     }
 
@@ -148,7 +149,7 @@ impl Agent {
             let body = outcome.map_or_else(ReplyBody::Failed, |()| ReplyBody::Done);
             self.channel.send_after_data(&Reply { request, body });
             // A host that is gone does not need the answer.
-            let _ = self.flush_fully();
+            let _ = self.flush_finally();
         }
         true
     }

@@ -433,6 +433,20 @@ fn a_host_that_goes_away_takes_everything_along() {
 }
 
 #[test]
+fn an_agent_that_is_killed_takes_everything_along() {
+    let mut host = Host::new();
+    host.run(spec(&["mkfifo", "held"]));
+    let script = "setsid sh -c 'trap \"\" TERM HUP; exec > held; echo up; while :; do sleep 1000; done'";
+    host.start(shell(script)).unwrap();
+    let mut held = std::fs::File::open(host.folder.path().join("workspace/held")).unwrap();
+    let mut up = [0; 3];
+    held.read_exact(&mut up).unwrap();
+    host.agent.kill().unwrap();
+    // End-of-file comes when the last process that holds the other end is gone.
+    assert_eq!(held.read_to_end(&mut Vec::new()).unwrap(), 0);
+}
+
+#[test]
 fn commands_said_before_the_agent_is_up_are_heard() {
     let mut host = Host::silent();
     let mut wire = SYNC.to_vec();
