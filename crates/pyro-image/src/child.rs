@@ -90,8 +90,8 @@ impl Task<'_> {
             return Err(ImageError::Cancelled);
         }
         let program = self.command.get_program().to_string_lossy().into_owned();
-        let spawn_error = |source| ImageError::Spawn { program: program.clone(), source };
-        deathsig::bind(&mut self.command, &self.lent);
+        let spawn_error = |source: io::Error| ImageError::Spawn { program: program.clone(), source };
+        deathsig::bind(&mut self.command, &self.lent).map_err(spawn_error)?;
         self.command.stdout(self.stdout.take().map_or_else(Stdio::piped, Stdio::from)).stderr(Stdio::piped());
         let mut child = Running(self.command.spawn().map_err(spawn_error)?);
         let outcome = watch(&mut child.0, self.cancel, on_line).map_err(spawn_error)?;

@@ -6,32 +6,38 @@ use rustix::process::Pid;
 use rustix::process::Signal;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Makes `command` die with the thread that spawns it, and inherit `lent`: a lock is then held until the last heir is gone.
-/// The caller keeps `lent` open until the command has been spawned.
-pub(crate) fn bind(command: &mut Command, lent: &[BorrowedFd<'_>]) {
-    use std::os::fd::AsRawFd;
+/// Where lent locks are numbered from. Programs take the lowest free numbers for themselves, and some hand them to a shell that
+/// knows one-digit ones only.
+const LENT_FD_MIN: RawFd = 100;
+
+/// Makes `command` die with the thread that spawns it, and inherit `lent`: a lock is then held until the last heir, and the
+/// command's variable, are gone.
+pub(crate) fn bind(command: &mut Command, lent: &[BorrowedFd<'_>]) -> io::Result<()> {
     let parent = rustix::process::getpid();
-    let lent: Vec<RawFd> = lent.iter().map(AsRawFd::as_raw_fd).collect();
-    // SAFETY: between fork and exec only async-signal-safe work is allowed. `before_exec` makes three system calls through
+    let mut heirlooms = Vec::new();
+    for fd in lent {
+        heirlooms.push(rustix::io::fcntl_dupfd_cloexec(fd, LENT_FD_MIN)?);
+    }
+    // SAFETY: between fork and exec only async-signal-safe work is allowed. `before_exec` makes a few system calls through
     // wrappers that neither allocate nor lock, and reads a vector that was allocated before the fork.
     unsafe {
-        command.pre_exec(move || before_exec(parent, &lent));
+        command.pre_exec(move || before_exec(parent, &heirlooms));
     }
+    Ok(())
 }
 
-fn before_exec(parent: Pid, lent: &[RawFd]) -> io::Result<()> {
+fn before_exec(parent: Pid, heirlooms: &[OwnedFd]) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     if rustix::process::getppid() != Some(parent) {
         // The parent died before the signal was armed; nobody is left to work for.
         return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
     }
-    for &fd in lent {
-        // SAFETY: the caller of `bind` keeps these descriptors open until after the spawn, and a fork keeps their numbers.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    for fd in heirlooms {
         rustix::io::fcntl_setfd(fd, FdFlags::empty())?;
     }
     Ok(())
