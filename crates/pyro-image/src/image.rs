@@ -4,6 +4,7 @@
 use crate::child::Task;
 use crate::error::ImageError;
 use crate::namespace;
+use crate::namespace::Ids;
 use crate::program;
 use crate::progress::Phase;
 use crate::pull::Work;
@@ -58,10 +59,21 @@ impl Extent {
     }
 }
 
-/// Writes `root` as the ext4 image `image`.
-pub(crate) fn write(work: &Work<'_>, root: &Path, image: &Path) -> Result<(), ImageError> {
+/// The image's file name.
+pub(crate) const FILE: &str = "rootfs.ext4";
+
+/// A tree to write: the folder `root` inside `dir`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tree<'a> {
+    pub(crate) dir: &'a Path,
+    /// Whose namespace the owners of its files are meant in.
+    pub(crate) ids: Ids,
+}
+
+/// Writes the tree as the ext4 image [`FILE`] beside it.
+pub(crate) fn write(work: &Work<'_>, tree: &Tree<'_>) -> Result<(), ImageError> {
     work.progress.phase(Phase::Image);
-    let extent = measure(work, root)?;
+    let extent = measure(work, tree)?;
     let mut last = None;
     for slack_percent in [2, 12, 40] {
         let blocks = extent.image_blocks(slack_percent);
@@ -69,8 +81,8 @@ pub(crate) fn write(work: &Work<'_>, root: &Path, image: &Path) -> Result<(), Im
             break;
         }
         // mkfs keeps the size of a file that exists.
-        let _ = std::fs::remove_file(image);
-        match make(work, root, image, blocks, extent.image_inodes())? {
+        let _ = std::fs::remove_file(tree.dir.join(FILE));
+        match make(work, tree, blocks, extent.image_inodes())? {
             None => return Ok(()),
             Some(error) => last = Some(error),
         }
@@ -85,29 +97,28 @@ pub(crate) fn write(work: &Work<'_>, root: &Path, image: &Path) -> Result<(), Im
 /// Runs mkfs; `Some` is a failure that more room may cure.
 fn make(
     work: &Work<'_>,
-    root: &Path,
-    image: &Path,
+    tree: &Tree<'_>,
     blocks: u64,
     inodes: u64,
 ) -> Result<Option<ImageError>, ImageError> {
-    let mut command = namespace::command(work.config, program::MKFS)?;
+    let mut command = namespace::with_ids(work.config, program::MKFS, tree.ids)?;
     command.args(["-q", "-F", "-b", "4096", "-m", "0", "-L", "pyro-base", "-U", UUID]);
     command.args(["-I", "256", "-N", &inodes.to_string(), "-O", "^has_journal,^resize_inode"]);
     command.args(["-E", &format!("hash_seed={HASH_SEED},lazy_itable_init=0,nodiscard,root_owner=0:0")]);
-    command.arg("-d").arg(root).arg(image).arg(blocks.to_string());
+    command.args(["-d", "root", FILE, &blocks.to_string()]).current_dir(tree.dir);
     let operation = "writing the disk image";
     let ended = Task::new(operation, command, work.cancel).lend(&work.lent).end(&mut |_| {})?;
     if ended.status.success() {
         return Ok(None);
     }
-    let error = crate::kernel::failure(image, operation, &ended);
+    let error = crate::kernel::failure(tree.dir, operation, &ended);
     let too_small = ended.stderr.contains("Could not allocate");
     if too_small { Ok(Some(error)) } else { Err(error) }
 }
 
-fn measure(work: &Work<'_>, root: &Path) -> Result<Extent, ImageError> {
-    let mut command = namespace::command(work.config, program::FIND)?;
-    command.arg(root).args(["-xdev", "-printf", "%y %s %n\\n"]);
+fn measure(work: &Work<'_>, tree: &Tree<'_>) -> Result<Extent, ImageError> {
+    let mut command = namespace::with_ids(work.config, program::FIND, tree.ids)?;
+    command.args(["root", "-xdev", "-printf", "%y %s %n\\n"]).current_dir(tree.dir);
     let operation = "measuring the root file system";
     let ended = Task::new(operation, command, work.cancel).lend(&work.lent).end(&mut |_| {})?;
     if !ended.status.success() {

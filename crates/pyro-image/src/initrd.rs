@@ -100,20 +100,30 @@ fn build(kernel: &Kernel, agent: &[u8]) -> Result<Vec<u8>, ImageError> {
     Ok(archive.finish())
 }
 
-/// The modules to load, and what they depend on, in load order.
+/// The modules to load, each after what it depends on, and otherwise the way to the disks first.
 fn boot_modules(kernel: &Kernel) -> Vec<&ModuleRecord> {
+    let mut order = Vec::new();
+    for name in module::BOOT {
+        visit(kernel, name, &mut order);
+    }
+    order
+}
+
+/// Adds a module after its dependencies; names without a module are built into the kernel. The kernel's list is in load order
+/// already, so that a module only ever leads to ones before it, and circles cannot be followed.
+fn visit<'a>(kernel: &'a Kernel, name: &str, order: &mut Vec<&'a ModuleRecord>) {
     let all = &kernel.manifest.modules;
-    let mut wanted: Vec<&str> = module::BOOT.to_vec();
-    let mut next = 0;
-    while let Some(&name) = wanted.get(next) {
-        next += 1;
-        for depends in all.iter().filter(|module| module.name == name).flat_map(|module| &module.depends) {
-            if !wanted.contains(&depends.as_str()) {
-                wanted.push(depends);
-            }
+    let Some(position) = all.iter().position(|module| module.name == name) else { return };
+    let module = &all[position];
+    if order.iter().any(|other| other.name == module.name) {
+        return;
+    }
+    for depends in &module.depends {
+        if all[..position].iter().any(|other| other.name == *depends) {
+            visit(kernel, depends, order);
         }
     }
-    all.iter().filter(|module| wanted.contains(&module.name.as_str())).collect()
+    order.push(module);
 }
 
 #[cfg(test)]
@@ -155,13 +165,19 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kernel = fake_kernel(
             &dir.path().join("k"),
-            &[("rng_core", &[]), ("virtio_blk", &[]), ("virtio_net", &[]), ("virtio_rng", &["rng_core"])],
+            &[
+                ("overlay", &[]),
+                ("rng_core", &[]),
+                ("virtio_blk", &[]),
+                ("virtio_net", &[]),
+                ("virtio_rng", &["rng_core"]),
+            ],
         );
         let layout = Layout::new(dir.path());
         let (path, _lease) = ensure(&layout, &kernel, b"agent bytes").unwrap();
         let bytes = std::fs::read(&path).unwrap();
         assert!(has(&bytes, b"agent bytes"));
-        assert!(has(&bytes, b"rng_core.ko\nvirtio_blk.ko\nvirtio_rng.ko\n"));
+        assert!(has(&bytes, b"virtio_blk.ko\nrng_core.ko\nvirtio_rng.ko\noverlay.ko\n"));
         assert!(!has(&bytes, b"virtio_net"));
     }
 

@@ -22,14 +22,36 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Who is root in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// This user, root included: for what we trust as much as our own code.
+    Own,
+    /// For root, the first of its subordinate ids, and no network; for others as above: for what we do not trust.
+    Subordinate,
+}
+
 /// `program` inside namespaces of its own; arguments are to be added.
 pub(crate) fn command(config: &Config, program: Program) -> Result<Command, ImageError> {
+    with_ids(config, program, Ids::Own)
+}
+
+/// The same, as one of `ids`.
+pub(crate) fn with_ids(config: &Config, program: Program, ids: Ids) -> Result<Command, ImageError> {
     let inside = program.find(config)?;
     let mut command = program::UNSHARE.command(config)?;
-    if !is_root() {
+    if !is_root() || ids == Ids::Subordinate {
         program::NEWUIDMAP.find(config)?;
         program::NEWGIDMAP.find(config)?;
-        command.args(["--map-auto", "--map-root-user"]);
+        command.arg("--map-auto");
+    }
+    if !is_root() {
+        command.arg("--map-root-user");
+    } else if ids == Ids::Subordinate {
+        command.args(["--setuid", "0", "--setgid", "0"]);
+    }
+    if ids == Ids::Subordinate {
+        command.args(["--net", "--ipc"]);
     }
     command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
     command.arg(inside);
@@ -39,8 +61,10 @@ pub(crate) fn command(config: &Config, program: Program) -> Result<Command, Imag
 /// The error for a task that ended badly: that of the namespace, where that is what failed.
 pub(crate) fn failure(operation: &'static str, ended: &Ended) -> ImageError {
     let tail = ended.tail();
-    let refused =
-        ended.stderr.lines().any(|line| line.starts_with("unshare: ") || line.starts_with("newuidmap: "));
+    let refused = ended
+        .stderr
+        .lines()
+        .any(|line| ["unshare: ", "newuidmap: ", "newgidmap: "].iter().any(|by| line.starts_with(by)));
     if refused {
         return ImageError::NamespaceUnavailable { reason: tail };
     }

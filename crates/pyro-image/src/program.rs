@@ -24,6 +24,7 @@ pub(crate) const MMDEBSTRAP: Program = Program { name: "mmdebstrap", package: "m
 pub(crate) const NEWUIDMAP: Program = Program { name: "newuidmap", package: "uidmap" };
 pub(crate) const NEWGIDMAP: Program = Program { name: "newgidmap", package: "uidmap" };
 pub(crate) const RM: Program = Program { name: "rm", package: "coreutils" };
+pub(crate) const SH: Program = Program { name: "sh", package: "dash" };
 pub(crate) const TAR: Program = Program { name: "tar", package: "tar" };
 pub(crate) const UNSHARE: Program = Program { name: "unshare", package: "util-linux" };
 

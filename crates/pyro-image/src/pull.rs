@@ -19,6 +19,7 @@ use crate::environment::Environment;
 use crate::error::At;
 use crate::error::ImageError;
 use crate::image;
+use crate::image::Tree;
 use crate::install;
 use crate::kernel;
 use crate::kernel::AptRoot;
@@ -29,6 +30,7 @@ use crate::manifest;
 use crate::manifest::EnvironmentManifest;
 use crate::mirror::Mirror;
 use crate::namespace;
+use crate::namespace::Ids;
 use crate::program;
 use crate::progress::Phase;
 use crate::progress::PhaseTime;
@@ -125,7 +127,7 @@ fn is_verified(work: &Work<'_>, entry: &Entry) -> Result<bool, ImageError> {
     }
     work.progress.phase(Phase::Verify);
     match install::verify(work.layout, entry, work.cancel, &mut |done, total| {
-        work.progress.bytes(done, Some(total))
+        work.progress.bytes(done, Some(total));
     }) {
         Ok(()) => Ok(true),
         Err(ImageError::Cancelled) => Err(ImageError::Cancelled),
@@ -178,7 +180,7 @@ fn build(work: &Work<'_>, entry: &Entry) -> Result<(), ImageError> {
 }
 
 fn fill(work: &Work<'_>, entry: &Entry, partial: &Path) -> Result<(), ImageError> {
-    let image = partial.join("rootfs.ext4");
+    let image = partial.join(image::FILE);
     let kernel = match &entry.source {
         EntrySource::Packages { suite, packages } => {
             let mirror = Mirror::configured(work.config)?;
@@ -188,7 +190,7 @@ fn fill(work: &Work<'_>, entry: &Entry, partial: &Path) -> Result<(), ImageError
             work.layout.make(&scratch)?;
             work.progress.phase(Phase::Lists);
             bootstrap::bootstrap(work, &apt, &mirror, suite, packages, &root, &scratch)?;
-            image::write(work, &root, &image)?;
+            image::write(work, &Tree { dir: partial, ids: Ids::Own })?;
             namespace::remove_tree(work.config, &root)?;
             namespace::remove_tree(work.config, &scratch)?;
             kernel
@@ -221,11 +223,11 @@ fn any_kernel(work: &Work<'_>) -> Result<Kernel, ImageError> {
 /// Records digests, makes everything durable, and puts it in its place.
 fn seal(work: &Work<'_>, entry: &Entry, kernel: &Kernel, partial: &Path) -> Result<(), ImageError> {
     work.progress.phase(Phase::Seal);
-    let path = partial.join("rootfs.ext4");
+    let path = partial.join(image::FILE);
     atomic::sync_file(&path)?;
     let total = std::fs::metadata(&path).at("examining", &path)?.len();
-    let rootfs = FileRecord::of_file(partial, "rootfs.ext4", work.cancel, &mut |done| {
-        work.progress.bytes(done, Some(total))
+    let rootfs = FileRecord::of_file(partial, image::FILE, work.cancel, &mut |done| {
+        work.progress.bytes(done, Some(total));
     })?;
     let manifest = EnvironmentManifest {
         schema: manifest::SCHEMA,

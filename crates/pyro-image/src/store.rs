@@ -185,3 +185,6 @@ fn suite_version(suite: &str) -> &str {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;
