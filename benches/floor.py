@@ -14,6 +14,7 @@ cpio. Prints JSON: boot_s (power-on to the loop answering), restore_s (spawn to 
 `git --version`), noop_s (a warm `true`).
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -190,21 +191,18 @@ class Floor:
         command += ["-qmp", f"unix:{monitor}"]
         return command + (["-incoming", "defer"] if incoming else [])
 
-    def boot(self, name):
+    def boot(self):
+        """Boots a guest; returns the seconds to its first answer and the guest, still running."""
         start = time.monotonic()
-        guest = Guest(self, name, share=True)
+        guest = Guest(self, f"boot{len(self.guests)}", share=True)
         guest.wait_until_ready()
         return time.monotonic() - start, guest
 
-    def boots(self):
-        """Boots the asked number of times; returns the median and the last guest, still running."""
-        seconds, guest = [], None
-        for index in range(self.options.boots):
-            if guest:
-                guest.end()
-            took, guest = self.boot(f"boot{index}")
-            seconds.append(took)
-        return statistics.median(seconds), guest
+    def boot_s(self):
+        """The seconds of one boot, and nothing left of it."""
+        took, guest = self.boot()
+        guest.end()
+        return took
 
     def save(self, guest):
         """Pauses the guest and writes its state. Its port stays connected: the loop would see an end of file."""
@@ -230,23 +228,32 @@ class Floor:
         guest.end()
         return row
 
-    def measure(self):
-        boot, guest = self.boots()
+    def restores(self):
+        """Boots and saves a guest and restores it; returns the medians."""
+        _, guest = self.boot()
         self.save(guest)
         rows = [self.restore(index) for index in range(self.options.runs)]
         restore, warm, noop = (round(statistics.median(column), 4) for column in zip(*rows))
-        return {"boot_s": round(boot, 3), "restore_s": restore, "exec_s": warm, "noop_s": noop, "runs": len(rows)}
+        return {"restore_s": restore, "exec_s": warm, "noop_s": noop, "runs": len(rows)}
 
 
-def measure(options):
+@contextlib.contextmanager
+def opened(options):
+    """A floor to measure on; afterwards no process, memory or file of it is left."""
     with tempfile.TemporaryDirectory(prefix="pyro-floor-") as folder:
         floor = Floor(options, folder)
         try:
-            return floor.measure()
+            yield floor
         finally:
             for guest in floor.guests:
                 guest.end()
             floor.memory.unlink(missing_ok=True)
+
+
+def measure(options):
+    with opened(options) as floor:
+        boots = [floor.boot_s() for _ in range(options.boots)]
+        return {"boot_s": round(statistics.median(boots), 3), **floor.restores()}
 
 
 def parse(arguments=None):
