@@ -59,7 +59,22 @@ pub trait Guest: Debug + Send {
     /// Lets them run again.
     async fn resume(&mut self) -> Result<(), EngineError>;
 
-    /// Writes a paused guest's device state, and its memory where that is not already in `files.memory`.
+    /// Does what can be done of a snapshot while the guest runs, so that its pause is shorter: copies the memory file the guest
+    /// was restored from, which never changes. The next [`Self::snapshot`] should be to the same files; if there is none,
+    /// what was prepared is removed again. Never needed.
+    ///
+    /// # Errors
+    /// [`EngineError`]; the guest runs on.
+    async fn prepare_snapshot(&mut self, _files: &SnapshotFiles) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Writes a paused guest's device state and memory. `files.memory` must not exist, unless the guest was started with it as
+    /// its [shared memory file](crate::spec::Memory::SharedFile): then nothing is copied, but the guest cannot be resumed.
+    /// The guest's disks are flushed to their files by then. Neither file is synced to its disk.
+    ///
+    /// # Errors
+    /// [`EngineError`]; nothing of the files is left, and the guest can be resumed.
     async fn snapshot(&mut self, files: &SnapshotFiles) -> Result<(), EngineError>;
 
     /// Sends SIGKILL to the engine process. Never fails: a process that is gone is what was wanted.

@@ -6,6 +6,7 @@
 pub mod choose;
 pub mod engine;
 pub mod host;
+pub mod memory;
 pub mod probe;
 mod process;
 pub mod qemu;

@@ -60,7 +60,8 @@ pub struct GuestSpec {
 pub enum Memory {
     /// Anonymous: gone with the engine's process.
     Anonymous,
-    /// This file, shared: a snapshot then needs to save the device state alone. The engine creates and sizes it.
+    /// This file, shared: a snapshot there needs to save the device state alone, and ends the guest's running for good. The
+    /// engine creates and sizes it.
     SharedFile(PathBuf),
 }
 

@@ -10,4 +10,3 @@ pub(crate) use child::EngineProcess;
 pub(crate) use launch::Launch;
 pub(crate) use tail::TAIL_BYTES_MAX;
 pub(crate) use tail::Tail;
-pub(crate) use watch::watch_close;

@@ -1,12 +1,10 @@
 //! Descriptors in the runtime's event loop. This file must not wait or read.
 #![expect(unsafe_code, reason = "the runtime takes descriptors only on the promise that they stay the same")]
 
-use rustix::fs::inotify;
 use rustix::process::Pid;
 use rustix::process::PidfdFlags;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process::Child;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -14,13 +12,6 @@ use tokio::io::unix::AsyncFd;
 /// A descriptor that is readable once `child` has ended.
 pub(super) fn watch_end(child: &Child) -> io::Result<AsyncFd<OwnedFd>> {
     register(rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::NONBLOCK)?)
-}
-
-/// A descriptor that is readable once the last writer of the file `path` has closed it, even by dying.
-pub(crate) fn watch_close(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
-    let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
-    inotify::add_watch(&watch, path, inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::ONESHOT)?;
-    register(watch)
 }
 
 fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {

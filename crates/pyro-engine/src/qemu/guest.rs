@@ -1,34 +1,25 @@
 //! One guest that runs under QEMU: its processors, its snapshot, its end. How QEMU was started is not known here.
 
+use super::memory::GuestMemory;
+use super::memory::NewMemory;
 use super::qmp::Qmp;
 use super::qmp::QmpError;
-use super::state::Head;
-use super::state::SavedMemory;
+use super::state::NewState;
+use super::state::Shape;
 use crate::engine::EngineError;
 use crate::engine::EngineExit;
 use crate::engine::Guest;
 use crate::engine::Usage;
 use crate::process::EngineProcess;
 use crate::process::Tail;
-use crate::process::watch_close;
 use crate::spec::SnapshotFiles;
 use async_trait::async_trait;
 use serde_json::Value;
 use serde_json::json;
 use std::fs;
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::io;
-use std::os::fd::AsFd as _;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::path::PathBuf;
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
-
-/// Bytes per second at which QEMU may write a state: no limit. Its own is for networks that others use too.
-const BANDWIDTH_MAX: u64 = 1 << 40;
 
 /// What is asked of QEMU, as it reads in the two kinds of errors.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +41,12 @@ pub(super) struct QemuGuest {
     qmp: Qmp,
     channel: Option<UnixStream>,
     console: Tail,
-    /// The file the guest's memory is shared with, if it is.
-    memory: Option<PathBuf>,
-    head: Head,
+    memory: GuestMemory,
+    shape: Shape,
+    /// The memory file of a snapshot that is to come, as far as it could be made while the guest runs.
+    prepared: Option<NewMemory>,
+    /// The guest's memory is a snapshot's now.
+    memory_given_away: bool,
 }
 
 impl QemuGuest {
@@ -61,39 +55,34 @@ impl QemuGuest {
         qmp: Qmp,
         channel: UnixStream,
         console: Tail,
-        memory: Option<PathBuf>,
-        head: Head,
+        memory: GuestMemory,
+        shape: Shape,
     ) -> Self {
-        Self { process, qmp, channel: Some(channel), console, memory, head }
+        let channel = Some(channel);
+        Self { process, qmp, channel, console, memory, shape, prepared: None, memory_given_away: false }
     }
 
     /// Opens the control connection of a QEMU that boots a guest, and so learns whether QEMU took its arguments.
     pub(super) async fn greet(&mut self) -> Result<(), EngineError> {
-        let greeted = self.qmp.execute("qmp_capabilities", Value::Null).await;
-        self.said(START, greeted).await?;
-        let set = self.qmp.execute("migrate-set-capabilities", ignore_shared()).await;
-        self.said(START, set).await.map(drop)
+        self.simple("qmp_capabilities", START).await
     }
 
-    /// Has a QEMU that waits for a state read it from its descriptor `state_fd`, and returns once the guest runs.
-    pub(super) async fn restore_from(&mut self, state_fd: i32) -> Result<(), EngineError> {
-        let restored = self.send_restore(state_fd).await;
-        self.said(RESTORE, restored).await?;
-        let runs = self.qmp.event(|name, _| (name == "RESUME").then_some(())).await;
+    /// Returns once a guest that is being restored runs.
+    pub(super) async fn await_restored(&mut self) -> Result<(), EngineError> {
+        let runs = self.restored().await;
         self.said(RESTORE, runs).await
     }
 
-    /// Everything is sent before the first answer is read: QEMU is still starting up, and needs none of the answers.
-    async fn send_restore(&mut self, state_fd: i32) -> Result<(), QmpError> {
-        let sent = [
-            self.qmp.send("qmp_capabilities", Value::Null).await?,
-            self.qmp.send("migrate-set-capabilities", ignore_shared()).await?,
-            self.qmp.send("migrate-incoming", json!({ "uri": format!("fd:{state_fd}") })).await?,
-        ];
-        for command in sent {
-            self.qmp.answer(command).await?;
+    /// Everything is sent before the first answer is read: QEMU is still starting up. Whether the guest runs already when
+    /// QEMU begins to tell events is the one thing that has to be asked.
+    async fn restored(&mut self) -> Result<(), QmpError> {
+        let capabilities = self.qmp.send("qmp_capabilities", Value::Null).await?;
+        let status = self.qmp.send("query-status", Value::Null).await?;
+        self.qmp.answer(capabilities).await?;
+        if self.qmp.answer(status).await?.get("running") == Some(&Value::Bool(true)) {
+            return Ok(());
         }
-        Ok(())
+        self.qmp.event(|name, _| (name == "RESUME").then_some(())).await
     }
 
     #[cfg(test)]
@@ -120,36 +109,36 @@ impl QemuGuest {
         }
     }
 
-    fn saved_memory(&self, files: &SnapshotFiles) -> Result<SavedMemory, EngineError> {
-        match &self.memory {
-            None => Ok(SavedMemory::Stream),
-            Some(path) if *path == files.memory => Ok(SavedMemory::File),
-            Some(path) => Err(EngineError::Refused {
-                operation: SNAPSHOT.to,
-                reason: format!("the guest's memory is {}, not {}", path.display(), files.memory.display()),
-            }),
+    async fn save_memory(&mut self, path: &Path) -> Result<Option<NewMemory>, EngineError> {
+        let prepared = self.prepared.take().filter(|prepared| prepared.is_at(path));
+        if self.memory.is_at(path) {
+            return Ok(None);
         }
+        let new = match prepared {
+            Some(prepared) => prepared,
+            None => NewMemory::prepare(&self.memory, path).await?,
+        };
+        new.complete(&self.memory, self.pid()).await?;
+        Ok(Some(new))
     }
 
-    /// Has QEMU write its state behind what is in `state` already. `closed` is readable once QEMU has closed the file, which
-    /// comes after it says that it has completed and is the first moment at which it takes further commands.
-    async fn save(&mut self, state: File, closed: &AsyncFd<OwnedFd>) -> Result<(), QmpError> {
-        self.qmp.forget_events();
-        self.qmp.pass("state", state.as_fd()).await?;
-        drop(state);
-        self.qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH_MAX })).await?;
-        self.qmp.execute("migrate", json!({ "uri": "fd:state" })).await?;
-        let completed = self.qmp.event(migration_end).await?;
-        let _ready = closed.readable().await.map_err(QmpError::Io)?;
-        if completed {
-            return Ok(());
-        }
-        let status = self.qmp.execute("query-migrate", Value::Null).await?;
-        let reason = status
-            .get("error-desc")
-            .and_then(Value::as_str)
-            .unwrap_or("the device state could not be written");
-        Err(QmpError::Refused(reason.to_owned()))
+    async fn save_state(&mut self, path: &Path) -> Result<(), EngineError> {
+        let failed = |operation| move |source| EngineError::Host { operation, path: path.to_owned(), source };
+        let state = NewState::create(path).map_err(failed("creating a snapshot's state file"))?;
+        let saved = self.save_devices(state.fd()).await;
+        self.said(SNAPSHOT, saved).await?;
+        state.finish(self.shape.clone()).map_err(failed("completing a snapshot's state file"))
+    }
+
+    /// Has QEMU write the state of its devices to `fd`, and nothing of the memory. The command has nothing to do with Xen but
+    /// its name. It leaves the disks in use: without `live` off it would let go of them, for another host to take over.
+    async fn save_devices(&mut self, fd: BorrowedFd<'_>) -> Result<(), QmpError> {
+        let added = self.qmp.execute_with("add-fd", json!({}), fd).await?;
+        let set = added.get("fdset-id").cloned().unwrap_or_default();
+        let file = json!({ "filename": format!("/dev/fdset/{set}"), "live": false });
+        let saved = self.qmp.execute("xen-save-devices-state", file).await;
+        self.qmp.execute("remove-fd", json!({ "fdset-id": set })).await?;
+        saved.map(drop)
     }
 }
 
@@ -168,24 +157,34 @@ impl Guest for QemuGuest {
     }
 
     async fn resume(&mut self) -> Result<(), EngineError> {
+        if self.memory_given_away {
+            let reason = "its memory is the snapshot's now".to_owned();
+            return Err(EngineError::Refused { operation: RESUME.to, reason });
+        }
         self.simple("cont", RESUME).await
     }
 
-    async fn snapshot(&mut self, files: &SnapshotFiles) -> Result<(), EngineError> {
-        let memory = self.saved_memory(files)?;
-        let head = self.head.with_memory(memory);
-        let (state, closed) = create_state(&files.state, &head).map_err(|source| EngineError::Host {
-            operation: "creating a snapshot's state file",
-            path: files.state.clone(),
-            source,
-        })?;
-        let saved = self.save(state, &closed).await;
-        let said = self.said(SNAPSHOT, saved).await;
-        if said.is_err() {
-            // Half a state must not be taken for a whole one; if it is gone already, so much the better.
-            let _ = fs::remove_file(&files.state);
+    async fn prepare_snapshot(&mut self, files: &SnapshotFiles) -> Result<(), EngineError> {
+        // An earlier one that was never used must be gone before its place is taken.
+        self.prepared = None;
+        if !self.memory.is_at(&files.memory) {
+            self.prepared = Some(NewMemory::prepare(&self.memory, &files.memory).await?);
         }
-        said
+        Ok(())
+    }
+
+    async fn snapshot(&mut self, files: &SnapshotFiles) -> Result<(), EngineError> {
+        let memory = self.save_memory(&files.memory).await?;
+        if let Err(error) = self.save_state(&files.state).await {
+            // If it is gone already, so much the better.
+            let _ = fs::remove_file(&files.state);
+            return Err(error);
+        }
+        match memory {
+            Some(memory) => memory.keep(),
+            None => self.memory_given_away = true,
+        }
+        Ok(())
     }
 
     fn kill(&mut self) {
@@ -205,25 +204,4 @@ impl Guest for QemuGuest {
         tail.extend(self.process.words().bytes());
         tail.split_off(tail.len().saturating_sub(crate::process::TAIL_BYTES_MAX))
     }
-}
-
-fn ignore_shared() -> Value {
-    json!({ "capabilities": [{ "capability": "x-ignore-shared", "state": true }] })
-}
-
-/// Whether a migration that has ended succeeded.
-fn migration_end(name: &str, data: &Value) -> Option<bool> {
-    let status = data.get("status").and_then(Value::as_str)?;
-    match (name, status) {
-        ("MIGRATION", "completed") => Some(true),
-        ("MIGRATION", "failed" | "cancelled") => Some(false),
-        _ => None,
-    }
-}
-
-/// Creates the state file, and watches for its last writer to close it.
-fn create_state(path: &Path, head: &Head) -> io::Result<(File, AsyncFd<OwnedFd>)> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    head.write_to(&file)?;
-    Ok((file, watch_close(path)?))
 }

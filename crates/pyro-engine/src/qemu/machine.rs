@@ -3,7 +3,6 @@
 
 use crate::spec::Acceleration;
 use crate::spec::Durability;
-use serde_json::Value;
 use serde_json::json;
 use std::os::fd::RawFd;
 use std::path::Path;
@@ -12,14 +11,12 @@ use std::path::Path;
 /// does not fit, and takes a twentieth longer.
 const TRANSLATION_CACHE_MIB: u32 = 128;
 
-/// Where a guest's memory comes from.
+/// The file a guest's memory is mapped from.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Backing<'a> {
-    Anonymous,
-    /// Writes of the guest reach the file.
-    Shared(&'a Path),
-    /// Writes of the guest stay its own.
-    CopyOnWrite(&'a Path),
+pub(super) struct Backing {
+    pub(super) fd: RawFd,
+    /// Writes of the guest reach the file, or else stay its own.
+    pub(super) shared: bool,
 }
 
 /// What a guest starts from.
@@ -30,8 +27,9 @@ pub(super) enum Origin<'a> {
         initrd: Option<&'a Path>,
         cmdline: &'a str,
     },
-    /// A state that is named over QMP. The kernel is in the guest's memory already and is not even read again.
-    Incoming,
+    /// The device state that can be read from this descriptor. The kernel is in the guest's memory already and is not even
+    /// read again.
+    Incoming(RawFd),
 }
 
 /// A disk whose file QEMU inherited.
@@ -48,7 +46,7 @@ pub(super) struct Machine<'a> {
     pub(super) acceleration: Acceleration,
     pub(super) vcpus: u8,
     pub(super) mem_mib: u32,
-    pub(super) backing: Backing<'a>,
+    pub(super) backing: Backing,
     pub(super) origin: Origin<'a>,
     pub(super) disks: &'a [PassedDisk],
     pub(super) qmp_fd: RawFd,
@@ -84,7 +82,7 @@ impl Machine<'_> {
                 "max",
             ),
         };
-        args.pair("-M", &format!("{machine},dump-guest-core=off,memory-backend=memory"));
+        args.pair("-M", &format!("{machine},dump-guest-core=off,suppress-vmdesc=on,memory-backend=memory"));
         args.pair("-accel", &accelerator);
         args.pair("-cpu", model);
         args.pair("-smp", &self.vcpus.to_string());
@@ -93,11 +91,10 @@ impl Machine<'_> {
     /// The memory has the same name whatever backs it, because a snapshot refers to it by that name.
     fn memory(&self, args: &mut Args) {
         let size = u64::from(self.mem_mib) * 1024 * 1024;
-        let object = match self.backing {
-            Backing::Anonymous => json!({ "qom-type": "memory-backend-ram", "id": "memory", "size": size }),
-            Backing::Shared(path) => memory_file(size, path, true),
-            Backing::CopyOnWrite(path) => memory_file(size, path, false),
-        };
+        let Backing { fd, shared } = self.backing;
+        let object = json!({
+            "qom-type": "memory-backend-file", "id": "memory", "size": size, "mem-path": format!("/proc/self/fd/{fd}"), "share": shared,
+        });
         args.pair("-m", &format!("{}M", self.mem_mib));
         args.pair("-object", &object.to_string());
     }
@@ -121,20 +118,16 @@ impl Machine<'_> {
                 }
                 args.pair("-append", cmdline);
             }
-            Origin::Incoming => args.pair("-incoming", "defer"),
+            Origin::Incoming(fd) => args.pair("-incoming", &format!("fd:{fd}")),
         }
     }
 }
 
-fn memory_file(size: u64, path: &Path, share: bool) -> Value {
-    json!({ "qom-type": "memory-backend-file", "id": "memory", "size": size, "mem-path": path.to_string_lossy(), "share": share })
-}
-
-/// How snapshots travel. Without the stored run state a paused guest runs as soon as it is restored, which saves a round
-/// trip.
+/// What a device state holds beside the devices: nothing. Without the stored run state a paused guest runs as soon as it is
+/// restored; the configuration is not in what `xen-save-devices-state` writes, and must not be expected.
 fn migration(args: &mut Args) {
     args.pair("-global", "migration.store-global-state=off");
-    args.pair("-global", "migration.x-events=on");
+    args.pair("-global", "migration.send-configuration=off");
 }
 
 fn block_device(args: &mut Args, index: usize, disk: PassedDisk) {
@@ -187,12 +180,11 @@ pub(super) fn kernel_cmdline(acceleration: Acceleration, tsc_khz: u64, words: &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
-    fn machine(
-        acceleration: Acceleration,
-        backing: Backing<'static>,
-        origin: Origin<'static>,
-    ) -> Vec<String> {
+    const PRIVATE: Backing = Backing { fd: 8, shared: false };
+
+    fn machine(acceleration: Acceleration, backing: Backing, origin: Origin<'static>) -> Vec<String> {
         const DISKS: &[PassedDisk] = &[
             PassedDisk { fd: 6, read_only: true, durability: Durability::Throwaway },
             PassedDisk { fd: 7, read_only: false, durability: Durability::Flushed },
@@ -214,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_guest_has_no_network_card_and_a_sandboxed_process() {
-        let args = machine(Acceleration::Emulated, Backing::Anonymous, Origin::Incoming);
+        let args = machine(Acceleration::Emulated, PRIVATE, Origin::Incoming(9));
         assert!(args.contains(&"-nodefaults".to_owned()));
         assert!(args.iter().any(|arg| arg.contains("spawn=deny")));
         assert!(!args.iter().any(|arg| arg.contains("net")));
@@ -222,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_flush_means_what_the_disk_says() {
-        let args = machine(Acceleration::Emulated, Backing::Anonymous, Origin::Incoming);
+        let args = machine(Acceleration::Emulated, PRIVATE, Origin::Incoming(9));
         let nodes: Vec<Value> = args.iter().filter_map(|arg| serde_json::from_str(arg).ok()).collect();
         let no_flush = |name: &str| {
             nodes.iter().find(|node| node["node-name"] == name).unwrap()["cache"]["no-flush"].clone()
@@ -234,12 +226,12 @@ mod tests {
     #[test]
     fn only_copy_on_write_memory_is_private() {
         let shared = |backing| {
-            let args = machine(Acceleration::Kvm, backing, Origin::Incoming);
+            let args = machine(Acceleration::Kvm, backing, Origin::Incoming(9));
             let object = args.iter().find(|arg| arg.contains("qom-type")).unwrap();
             serde_json::from_str::<Value>(object).unwrap()["share"].clone()
         };
-        assert_eq!(shared(Backing::Shared(Path::new("/m"))), true);
-        assert_eq!(shared(Backing::CopyOnWrite(Path::new("/m,share=on"))), false);
+        assert_eq!(shared(Backing { fd: 8, shared: true }), true);
+        assert_eq!(shared(PRIVATE), false);
     }
 
     #[test]

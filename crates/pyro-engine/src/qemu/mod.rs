@@ -4,6 +4,7 @@
 mod disks;
 mod guest;
 mod machine;
+mod memory;
 mod program;
 mod qmp;
 mod state;
@@ -23,20 +24,18 @@ use crate::process::Tail;
 use crate::spec::Acceleration;
 use crate::spec::EngineKind;
 use crate::spec::GuestSpec;
-use crate::spec::Memory;
 use crate::spec::SnapshotFiles;
 use async_trait::async_trait;
 use guest::QemuGuest;
 use machine::Backing;
 use machine::Machine;
 use machine::Origin;
+use memory::GuestMemory;
 use qmp::Qmp;
-use state::Head;
-use state::SavedMemory;
+use state::Shape;
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::path::PathBuf;
 use tokio::net::UnixStream;
@@ -66,31 +65,32 @@ impl QemuEngine {
         self.program.path()
     }
 
-    /// Starts QEMU for a guest whose memory is `backing`.
-    fn launch(
+    /// Starts QEMU for a guest with this memory. `origin` is told the number under which QEMU knows `state`.
+    fn launch<'a>(
         &self,
         spec: &GuestSpec,
-        backing: Backing<'_>,
-        origin: Origin<'_>,
+        memory: GuestMemory,
         state: Option<File>,
-    ) -> Result<Started, EngineError> {
-        let sockets = |source| EngineError::Host {
-            operation: "making the sockets of a guest",
+        origin: impl FnOnce(Option<RawFd>) -> Origin<'a>,
+    ) -> Result<QemuGuest, EngineError> {
+        let descriptors = |source| EngineError::Host {
+            operation: "making the descriptors of a guest",
             path: PathBuf::from(&spec.id),
             source,
         };
         let mut launch = Launch::new(self.program.path().to_owned());
-        let (qmp, qmp_fd) = socket_for(&mut launch).map_err(sockets)?;
-        let (console, console_fd) = socket_for(&mut launch).map_err(sockets)?;
-        let (channel, channel_fd) = socket_for(&mut launch).map_err(sockets)?;
+        let (qmp, qmp_fd) = socket_for(&mut launch).map_err(descriptors)?;
+        let (console, console_fd) = socket_for(&mut launch).map_err(descriptors)?;
+        let (channel, channel_fd) = socket_for(&mut launch).map_err(descriptors)?;
+        let memory_fd = launch.pass(memory.file().try_clone().map_err(descriptors)?.into());
         let state_fd = state.map(|file| launch.pass(file.into()));
         let disks = disks::pass(&spec.disks, &mut launch)?;
         let machine = Machine {
             acceleration: self.acceleration,
             vcpus: spec.vcpus,
             mem_mib: spec.mem_mib,
-            backing,
-            origin,
+            backing: Backing { fd: memory_fd, shared: memory.is_shared() },
+            origin: origin(state_fd),
             disks: &disks,
             qmp_fd,
             console_fd,
@@ -100,12 +100,8 @@ impl QemuEngine {
         let mut process = EngineProcess::spawn(launch, &self.program.path().to_string_lossy())?;
         let console_tail = Tail::default();
         process.keep_tail_of(console, console_tail.clone());
-        Ok(Started { process, qmp: Qmp::new(qmp), channel, console_tail, state_fd })
-    }
-
-    fn guest(&self, started: Started, spec: &GuestSpec, memory: Option<PathBuf>) -> QemuGuest {
-        let head = Head::new(self.acceleration, spec, SavedMemory::Stream);
-        QemuGuest::new(started.process, started.qmp, started.channel, started.console_tail, memory, head)
+        let shape = Shape::of(self.acceleration, spec);
+        Ok(QemuGuest::new(process, Qmp::new(qmp), channel, console_tail, memory, shape))
     }
 
     async fn start_guest(&self, spec: &GuestSpec) -> Result<QemuGuest, EngineError> {
@@ -114,18 +110,11 @@ impl QemuEngine {
         if let Some(initrd) = initrd {
             readable(initrd, "opening the initrd")?;
         }
-        let (backing, memory) = match &spec.memory {
-            Memory::Anonymous => (Backing::Anonymous, None),
-            Memory::SharedFile(path) => {
-                create_memory(path, spec.mem_mib)?;
-                (Backing::Shared(path), Some(path.clone()))
-            }
-        };
+        let memory = GuestMemory::create(&spec.memory, spec.mem_mib)?;
         let tsc_khz = if self.acceleration == Acceleration::Kvm { 0 } else { tsc::khz() };
         let cmdline = machine::kernel_cmdline(self.acceleration, tsc_khz, &spec.cmdline);
         let origin = Origin::Boot { kernel: &spec.kernel, initrd, cmdline: &cmdline };
-        let started = self.launch(spec, backing, origin, None)?;
-        let mut guest = self.guest(started, spec, memory.clone());
+        let mut guest = self.launch(spec, memory, None, |_| origin)?;
         guest.greet().await?;
         Ok(guest)
     }
@@ -135,31 +124,20 @@ impl QemuEngine {
         spec: &GuestSpec,
         snapshot: &SnapshotFiles,
     ) -> Result<QemuGuest, EngineError> {
-        let (state, head) = open_state(&snapshot.state)?;
-        if let Some(reason) = head.mismatch(&Head::new(self.acceleration, spec, head.memory)) {
+        let (state, shape) = state::open(&snapshot.state).map_err(|source| EngineError::Host {
+            operation: "reading a snapshot's state",
+            path: snapshot.state.clone(),
+            source,
+        })?;
+        if let Some(reason) = shape.mismatch(&Shape::of(self.acceleration, spec)) {
             return Err(EngineError::Refused { operation: "restore the snapshot", reason });
         }
-        let backing = match head.memory {
-            SavedMemory::File => {
-                check_memory(&snapshot.memory, spec.mem_mib)?;
-                Backing::CopyOnWrite(&snapshot.memory)
-            }
-            SavedMemory::Stream => Backing::Anonymous,
-        };
-        let started = self.launch(spec, backing, Origin::Incoming, Some(state))?;
-        let state_fd = started.state_fd.unwrap_or(-1);
-        let mut guest = self.guest(started, spec, None);
-        guest.restore_from(state_fd).await?;
+        let memory = GuestMemory::open(&snapshot.memory, spec.mem_mib)?;
+        let origin = |state_fd: Option<RawFd>| Origin::Incoming(state_fd.unwrap_or(-1));
+        let mut guest = self.launch(spec, memory, Some(state), origin)?;
+        guest.await_restored().await?;
         Ok(guest)
     }
-}
-
-struct Started {
-    process: EngineProcess,
-    qmp: Qmp,
-    channel: UnixStream,
-    console_tail: Tail,
-    state_fd: Option<i32>,
 }
 
 #[async_trait]
@@ -174,7 +152,7 @@ impl Engine for QemuEngine {
 
     fn fingerprint(&self) -> String {
         let accelerator = if self.acceleration == Acceleration::Kvm { "kvm" } else { "tcg" };
-        format!("qemu {} {accelerator} microvm/1 {}", self.program.identity(), program::host_processor())
+        format!("qemu {} {accelerator} microvm/2 {}", self.program.identity(), program::host_processor())
     }
 
     /// The guest ends when the thread that calls this does.
@@ -204,50 +182,4 @@ fn readable(path: &Path, operation: &'static str) -> Result<(), EngineError> {
         Ok(_) => Ok(()),
         Err(source) => Err(EngineError::Host { operation, path: path.to_owned(), source }),
     }
-}
-
-fn mem_bytes(mem_mib: u32) -> u64 {
-    u64::from(mem_mib) * 1024 * 1024
-}
-
-fn create_memory(path: &Path, mem_mib: u32) -> Result<(), EngineError> {
-    let create = || {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.set_len(mem_bytes(mem_mib))
-    };
-    create().map_err(|source| EngineError::Host {
-        operation: "creating a guest's memory file",
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// A memory file of the wrong size would end the guest with SIGBUS much later, so it is refused here.
-fn check_memory(path: &Path, mem_mib: u32) -> Result<(), EngineError> {
-    let failed = |source| EngineError::Host {
-        operation: "opening a snapshot's memory",
-        path: path.to_owned(),
-        source,
-    };
-    let size = File::open(path).and_then(|file| file.metadata()).map_err(failed)?.len();
-    if size == mem_bytes(mem_mib) {
-        return Ok(());
-    }
-    let reason =
-        format!("its memory file {} has {size} bytes instead of {}", path.display(), mem_bytes(mem_mib));
-    Err(EngineError::Refused { operation: "restore the snapshot", reason })
-}
-
-fn open_state(path: &Path) -> Result<(File, Head), EngineError> {
-    let open = || {
-        let file = File::open(path)?;
-        let head = Head::read_from(&file)?;
-        Ok((file, head))
-    };
-    open().map_err(|source| EngineError::Host {
-        operation: "reading a snapshot's state",
-        path: path.to_owned(),
-        source,
-    })
 }

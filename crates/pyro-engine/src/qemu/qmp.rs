@@ -68,12 +68,17 @@ impl Qmp {
         Ok(sent)
     }
 
-    /// Hands QEMU a descriptor under `name`.
-    pub(crate) async fn pass(&mut self, name: &str, fd: BorrowedFd<'_>) -> Result<(), QmpError> {
-        let (sent, line) = self.line("getfd", json!({ "fdname": name }));
+    /// Sends one command that hands QEMU a descriptor, and waits for its answer.
+    pub(crate) async fn execute_with(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        fd: BorrowedFd<'_>,
+    ) -> Result<Value, QmpError> {
+        let (sent, line) = self.line(command, arguments);
         let written = self.stream.async_io(Interest::WRITABLE, || send_with(&self.stream, &line, fd)).await;
         self.stream.write_all(&line[written.map_err(broken)?..]).await.map_err(broken)?;
-        self.answer(sent).await.map(drop)
+        self.answer(sent).await
     }
 
     /// The answer to a command. Answers to commands nobody waits for any more are skipped.
@@ -106,11 +111,6 @@ impl Qmp {
                 self.keep(message);
             }
         }
-    }
-
-    /// Forgets the events that came before now, so that [`Self::event`] cannot take an old one for a new one.
-    pub(crate) fn forget_events(&mut self) {
-        self.events.clear();
     }
 
     fn line(&mut self, command: &str, arguments: Value) -> (Sent, Vec<u8>) {

@@ -1,63 +1,48 @@
-//! The head of a snapshot's state file: what the guest looked like and how its memory was saved, so that a restore which
-//! cannot work is refused in words instead of failing inside QEMU. What follows it is QEMU's own.
+//! A snapshot's state file: a head of ours (what the guest looked like, and a digest), then the device state as QEMU wrote it.
+//! A restore that cannot work is refused here, in words, instead of failing inside QEMU; what QEMU's part means is not known.
 
 use crate::spec::Acceleration;
 use crate::spec::GuestSpec;
 use serde::Deserialize;
 use serde::Serialize;
+use sha2::Digest as _;
+use sha2::Sha256;
 use std::fs::File;
+use std::fs::OpenOptions;
 use std::io;
-use std::io::Read as _;
-use std::io::Write as _;
+use std::io::Seek as _;
+use std::io::SeekFrom;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 /// The head is padded to this size, so that QEMU's part starts at a known place.
 const HEAD_BYTES: usize = 512;
 
-const SCHEMA: u32 = 1;
+/// Largest device state that is read, in bytes; a guest's is some ten thousand.
+const DEVICES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Where a snapshot's memory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum SavedMemory {
-    /// In the memory file, to be mapped.
-    File,
-    /// In the state file, behind the device state; the memory file is not used.
-    Stream,
-}
+const SCHEMA: u32 = 2;
 
 /// The parts of a machine that a snapshot must find unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Head {
-    schema: u32,
+pub(super) struct Shape {
     acceleration: Acceleration,
     vcpus: u8,
     mem_mib: u32,
     disks_read_only: Vec<bool>,
-    pub(super) memory: SavedMemory,
 }
 
-impl Head {
-    pub(super) fn new(acceleration: Acceleration, spec: &GuestSpec, memory: SavedMemory) -> Self {
+impl Shape {
+    pub(super) fn of(acceleration: Acceleration, spec: &GuestSpec) -> Self {
         let disks_read_only = spec.disks.iter().map(|disk| disk.read_only).collect();
-        Self {
-            schema: SCHEMA,
-            acceleration,
-            vcpus: spec.vcpus,
-            mem_mib: spec.mem_mib,
-            disks_read_only,
-            memory,
-        }
+        Self { acceleration, vcpus: spec.vcpus, mem_mib: spec.mem_mib, disks_read_only }
     }
 
-    pub(super) fn with_memory(&self, memory: SavedMemory) -> Self {
-        Self { memory, ..self.clone() }
-    }
-
-    /// Why a guest of `wanted` cannot be restored from this, if so.
+    /// Why a guest of shape `wanted` cannot be restored from this, if so.
     pub(super) fn mismatch(&self, wanted: &Self) -> Option<String> {
-        if self.schema != SCHEMA {
-            return Some(format!("its state file has schema {}, not {SCHEMA}", self.schema));
-        }
         let differing = [
             ("processors", self.vcpus != wanted.vcpus),
             ("memory size", self.mem_mib != wanted.mem_mib),
@@ -67,70 +52,181 @@ impl Head {
         let (what, _) = differing.into_iter().find(|(_, differs)| *differs)?;
         Some(format!("it was taken of a guest with different {what}"))
     }
+}
 
-    /// Writes the head; QEMU's part follows at the file's position.
-    pub(super) fn write_to(&self, mut file: &File) -> io::Result<()> {
-        let mut head = serde_json::to_vec(self)?;
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    schema: u32,
+    #[serde(flatten)]
+    shape: Shape,
+    devices_bytes: u64,
+    /// SHA-256 in hexadecimal digits.
+    devices_sha256: String,
+}
+
+/// Only what every version of a head has.
+#[derive(Deserialize)]
+struct AnyHead {
+    schema: u32,
+}
+
+/// A state file that is being written. Until [`Self::finish`] it has no head, so that half a state is never taken for one.
+#[derive(Debug)]
+pub(super) struct NewState {
+    file: File,
+    /// QEMU takes no descriptor that allows more than it asks for.
+    write_only: File,
+}
+
+impl NewState {
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let mut write_only = OpenOptions::new().write(true).open(path)?;
+        write_only.seek(SeekFrom::Start(HEAD_BYTES as u64))?;
+        Ok(Self { file, write_only })
+    }
+
+    /// Where QEMU writes to: the descriptor's position is where its part begins.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.write_only.as_fd()
+    }
+
+    /// Completes the file once QEMU has written its part.
+    pub(super) fn finish(self, shape: Shape) -> io::Result<()> {
+        let devices = devices(&self.file)?;
+        let (devices_bytes, devices_sha256) = (devices.len() as u64, sha256(&devices));
+        let mut head = serde_json::to_vec(&Head { schema: SCHEMA, shape, devices_bytes, devices_sha256 })?;
         if head.len() > HEAD_BYTES {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         head.resize(HEAD_BYTES, b' ');
-        file.write_all(&head)
+        self.file.write_all_at(&head, 0)
     }
+}
 
-    /// Reads the head and leaves the file's position at QEMU's part.
-    pub(super) fn read_from(mut file: &File) -> io::Result<Self> {
-        let mut head = [0; HEAD_BYTES];
-        file.read_exact(&mut head)?;
-        Ok(serde_json::from_slice(&head)?)
+/// Opens a state file and proves it undamaged. Its position is left where QEMU's part begins.
+pub(super) fn open(path: &Path) -> io::Result<(File, Shape)> {
+    let mut file = File::open(path)?;
+    let mut head = [0; HEAD_BYTES];
+    file.read_exact_at(&mut head, 0).map_err(|_| damaged("it is too short"))?;
+    let any: AnyHead = serde_json::from_slice(&head).map_err(|_| damaged("it has no head"))?;
+    if any.schema != SCHEMA {
+        return Err(damaged(&format!("it has schema {}, not {SCHEMA}", any.schema)));
     }
+    let head: Head = serde_json::from_slice(&head).map_err(|_| damaged("its head is malformed"))?;
+    let devices = devices(&file)?;
+    if devices.len() as u64 != head.devices_bytes || sha256(&devices) != head.devices_sha256 {
+        return Err(damaged("its content is not what was saved"));
+    }
+    file.seek(SeekFrom::Start(HEAD_BYTES as u64))?;
+    Ok((file, head.shape))
+}
+
+fn devices(file: &File) -> io::Result<Vec<u8>> {
+    let bytes = file.metadata()?.len().saturating_sub(HEAD_BYTES as u64);
+    if bytes > DEVICES_BYTES_MAX {
+        return Err(damaged("it is too large"));
+    }
+    let mut devices = vec![0; usize::try_from(bytes).map_err(|_| damaged("it is too large"))?];
+    file.read_exact_at(&mut devices, HEAD_BYTES as u64)?;
+    Ok(devices)
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Seek as _;
+    use std::io::Read as _;
+    use std::io::Write as _;
+    use std::path::PathBuf;
 
-    fn head() -> Head {
-        let (memory, acceleration) = (SavedMemory::File, Acceleration::Emulated);
-        Head {
-            schema: SCHEMA,
-            acceleration,
-            vcpus: 1,
-            mem_mib: 256,
-            disks_read_only: vec![true, false],
-            memory,
-        }
+    fn shape() -> Shape {
+        let acceleration = Acceleration::Emulated;
+        Shape { acceleration, vcpus: 1, mem_mib: 256, disks_read_only: vec![true, false] }
+    }
+
+    /// A state file as QEMU and this crate write one together.
+    fn written(folder: &tempfile::TempDir) -> PathBuf {
+        let path = folder.path().join("state");
+        let state = NewState::create(&path).unwrap();
+        // As QEMU does it: through a copy of the descriptor, with which it shares the position.
+        File::from(state.fd().try_clone_to_owned().unwrap()).write_all(b"QEVM").unwrap();
+        state.finish(shape()).unwrap();
+        path
     }
 
     #[test]
     fn what_was_written_is_read_back_up_to_qemus_part() {
-        let mut file = tempfile::tempfile().unwrap();
-        head().write_to(&file).unwrap();
-        file.write_all(b"QEVM").unwrap();
-        file.rewind().unwrap();
-        assert_eq!(Head::read_from(&file).unwrap(), head());
+        let folder = tempfile::tempdir().unwrap();
+        let (mut file, found) = open(&written(&folder)).unwrap();
+        assert_eq!(found, shape());
         let mut rest = String::new();
         file.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "QEVM");
     }
 
     #[test]
-    fn another_machine_is_refused_in_words() {
-        assert_eq!(head().mismatch(&head()), None);
-        let smaller = Head { mem_mib: 128, ..head() };
-        assert!(head().mismatch(&smaller).unwrap().contains("memory size"));
-        let newer = Head { schema: 2, ..head() };
-        assert!(newer.mismatch(&head()).unwrap().contains("schema 2"));
-        let damaged = tempfile::tempfile().unwrap();
-        assert!(Head::read_from(&damaged).is_err());
+    fn a_damaged_file_is_told_from_a_whole_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(&folder);
+        let whole = std::fs::read(&path).unwrap();
+        let flipped: Vec<u8> = [&whole[..HEAD_BYTES], b"QEVN"].concat();
+        let longer = [&whole[..], b"!"].concat();
+        for (bytes, reason) in [
+            (&whole[..HEAD_BYTES + 2], "content"),
+            (&flipped, "content"),
+            (&longer, "content"),
+            (&whole[..7], "short"),
+            (&vec![0; 2 * HEAD_BYTES], "no head"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = open(&path).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
-    /// Snapshots outlive releases: a state file of the first shape must stay readable.
+    #[test]
+    fn another_schema_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let mut head = br#"{"schema":1,"memory":"stream"}"#.to_vec();
+        head.resize(HEAD_BYTES, b' ');
+        std::fs::write(&path, head).unwrap();
+        assert_eq!(open(&path).unwrap_err().to_string(), "it has schema 1, not 2");
+    }
+
+    #[test]
+    fn an_unfinished_state_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let state = NewState::create(&path).unwrap();
+        File::from(state.fd().try_clone_to_owned().unwrap()).write_all(b"QEVM").unwrap();
+        drop(state);
+        assert!(open(&path).is_err());
+    }
+
+    #[test]
+    fn another_machine_is_refused_in_words() {
+        assert_eq!(shape().mismatch(&shape()), None);
+        let smaller = Shape { mem_mib: 128, ..shape() };
+        assert!(shape().mismatch(&smaller).unwrap().contains("memory size"));
+    }
+
+    /// Snapshots outlive releases: a head of this shape must stay readable.
     #[test]
     fn golden_shape() {
-        let text = r#"{"schema":1,"acceleration":"emulated","vcpus":1,"mem_mib":256,"disks_read_only":[true,false],"memory":"file"}"#;
-        assert_eq!(serde_json::to_string(&head()).unwrap(), text);
-        assert_eq!(serde_json::from_str::<Head>(text).unwrap(), head());
+        let text = r#"{"schema":2,"acceleration":"emulated","vcpus":1,"mem_mib":256,"disks_read_only":[true,false],"devices_bytes":4,"devices_sha256":"00ff"}"#;
+        let head =
+            Head { schema: SCHEMA, shape: shape(), devices_bytes: 4, devices_sha256: "00ff".to_owned() };
+        assert_eq!(serde_json::to_string(&head).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Head>(text).unwrap(), head);
     }
 }
