@@ -2,6 +2,8 @@
 //! it as a descriptor; nothing here may create a socket with a name, or ask QEMU anything twice in the hope of a new answer.
 
 mod disks;
+#[cfg(test)]
+mod fork_tests;
 mod guest;
 mod machine;
 mod memory;

@@ -15,15 +15,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// QEMU with software emulation, which every host has.
-fn engine() -> QemuEngine {
+pub(super) fn engine() -> QemuEngine {
     QemuEngine::detect(None, "/usr/local/bin:/usr/bin:/bin", Acceleration::Emulated).unwrap()
 }
 
-async fn start(engine: &QemuEngine, spec: GuestSpec) -> Result<QemuGuest, EngineError> {
+pub(super) async fn start(engine: &QemuEngine, spec: GuestSpec) -> Result<QemuGuest, EngineError> {
     engine.start_guest(&spec).await
 }
 
-async fn restore(
+pub(super) async fn restore(
     engine: &QemuEngine,
     spec: GuestSpec,
     files: &SnapshotFiles,
@@ -31,7 +31,7 @@ async fn restore(
     engine.restore_guest(&spec, files).await
 }
 
-fn counting_guest(folder: &Path, memory: Memory) -> GuestSpec {
+pub(super) fn counting_guest(folder: &Path, memory: Memory) -> GuestSpec {
     let kernel = folder.join("counter.elf");
     std::fs::write(&kernel, image::elf()).unwrap();
     GuestSpec {
@@ -55,16 +55,16 @@ fn numbers(console: &[u8]) -> Vec<u32> {
 }
 
 /// The numbers the guest has counted so far.
-fn counted(guest: &QemuGuest) -> Vec<u32> {
+pub(super) fn counted(guest: &QemuGuest) -> Vec<u32> {
     numbers(&guest.console().bytes())
 }
 
-async fn counted_at_least(guest: &QemuGuest, lines: usize) -> Vec<u32> {
+pub(super) async fn counted_at_least(guest: &QemuGuest, lines: usize) -> Vec<u32> {
     guest.console().wait_for(|console| Some(numbers(console)).filter(|numbers| numbers.len() >= lines)).await
 }
 
 /// The first number a restored guest wrote as a whole: the snapshot may have been taken in the middle of a line.
-async fn first_whole_line(guest: &QemuGuest) -> u32 {
+pub(super) async fn first_whole_line(guest: &QemuGuest) -> u32 {
     let second = |console: &[u8]| {
         let mut lines = console.split(|byte| *byte == b'\n').skip(1);
         let (line, _end) = (lines.next()?, lines.next()?);
@@ -73,7 +73,7 @@ async fn first_whole_line(guest: &QemuGuest) -> u32 {
     guest.console().wait_for(second).await
 }
 
-fn follow(pid: u32) -> OwnedFd {
+pub(super) fn follow(pid: u32) -> OwnedFd {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap()
 }
