@@ -26,6 +26,7 @@ env_vars! {
     PYRO_DEBIAN_MIRROR = "PYRO_DEBIAN_MIRROR": "Debian mirror that environments are built from. Default: the one the host's apt is configured with.";
     PYRO_CATALOG = "PYRO_CATALOG": "File with the user's own environments. Default: $XDG_CONFIG_HOME/pyro/environments.toml, if it exists.";
     PYRO_BOOT_TIMEOUT_SECONDS = "PYRO_BOOT_TIMEOUT_SECONDS": "How long a guest may take to come up before it is given up. Default: 120.";
+    PYRO_TEMPLATE_CACHE_MIB = "PYRO_TEMPLATE_CACHE_MIB": "Disk that templates of paused guests may take together, in MiB; the least recently used go first. Default: 8192.";
     XDG_CACHE_HOME = "XDG_CACHE_HOME": "Base of the default cache folder. Default: ~/.cache.";
     XDG_STATE_HOME = "XDG_STATE_HOME": "Base of the default state folder. Default: ~/.local/state.";
     XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "Base of the default catalogue file. Default: ~/.config.";

@@ -48,6 +48,7 @@ impl RunObserver for Terminal {
         let environment = self.environment.as_deref().unwrap_or_default();
         output::error_line(&match phase {
             Phase::Create => format!("[run] phase=create environment={environment}"),
+            Phase::Template => format!("[run] phase=template environment={environment}"),
             Phase::Start { vm_id } => format!("[run] phase=start vm_id={vm_id}"),
             Phase::Execute { vm_id } => format!("[run] phase=execute vm_id={vm_id}"),
         });

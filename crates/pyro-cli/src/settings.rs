@@ -14,7 +14,9 @@ const PROXIES: [&str; 4] =
     [env_vars::HTTP_PROXY, env_vars::HTTPS_PROXY, env_vars::FTP_PROXY, env_vars::NO_PROXY];
 
 /// How long a guest may take to come up. Generous: many guests may be starting at once under emulation.
-const BOOT_DEADLINE: Duration = Duration::from_secs(120);
+const BOOT_SECONDS: u64 = 120;
+/// Disk that templates may take together, in MiB.
+const TEMPLATE_CACHE_MIB: u64 = 8192;
 
 /// The configuration for this process; `failed` is the exit code of the command that asks.
 pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
@@ -36,7 +38,8 @@ pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
         engine,
         debian_mirror: env::var(env_vars::PYRO_DEBIAN_MIRROR).ok().filter(|mirror| !mirror.is_empty()),
         user_catalogue: user_catalogue(),
-        boot_deadline: boot_deadline()?,
+        template_bytes_max: whole_number(env_vars::PYRO_TEMPLATE_CACHE_MIB, TEMPLATE_CACHE_MIB)? * 1024 * 1024,
+        boot_deadline: Duration::from_secs(whole_number(env_vars::PYRO_BOOT_TIMEOUT_SECONDS, BOOT_SECONDS)?),
     })
 }
 
@@ -51,13 +54,13 @@ fn search_path() -> String {
     format!("{}:/usr/sbin:/sbin", path.to_string_lossy())
 }
 
-fn boot_deadline() -> Result<Duration, Failure> {
-    let name = env_vars::PYRO_BOOT_TIMEOUT_SECONDS;
-    let Some(text) = env::var_os(name) else { return Ok(BOOT_DEADLINE) };
-    let seconds = text.to_str().and_then(|text| text.parse::<u32>().ok()).filter(|seconds| *seconds > 0);
-    seconds.map(|seconds| Duration::from_secs(seconds.into())).ok_or_else(|| {
-        let message = format!("{name} is '{}', which is no number of seconds", text.to_string_lossy());
-        Failure::plain("usage", message, format!("set {name} to a whole number above 0"), exit::USAGE)
+/// A variable that holds a whole number above 0.
+fn whole_number(name: &str, default: u64) -> Result<u64, Failure> {
+    let Some(text) = env::var_os(name) else { return Ok(default) };
+    let number = text.to_str().and_then(|text| text.parse::<u32>().ok()).filter(|number| *number > 0);
+    number.map(u64::from).ok_or_else(|| {
+        let message = format!("{name} is '{}', which is no whole number above 0", text.to_string_lossy());
+        Failure::plain("usage", message, format!("set {name} to a whole number above 0, or unset it"), exit::USAGE)
     })
 }
 

@@ -75,6 +75,12 @@ codes! {
     GUEST_LOST = "guest_lost";
     /// The guest did not answer after its command's time was up.
     GUEST_HUNG = "guest_hung";
+    /// What was asked for has no snapshots.
+    SNAPSHOT_UNSUPPORTED = "snapshot_unsupported";
+    /// A snapshot could not be taken; the guest goes on as before.
+    SNAPSHOT_FAILED = "snapshot_failed";
+    /// A disk of the host is full.
+    DISK_FULL = "disk_full";
     /// The channel to the guest closed.
     GUEST_CHANNEL_CLOSED = "guest_channel_closed";
     /// The guest broke the protocol.

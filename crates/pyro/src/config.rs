@@ -23,6 +23,8 @@ pub struct Config {
     pub debian_mirror: Option<String>,
     /// The user's own catalogue file, if it exists.
     pub user_catalogue: Option<PathBuf>,
+    /// Bytes of disk that templates may take together; the least recently used go first.
+    pub template_bytes_max: u64,
     /// How long a guest may take from its engine's start to its agent's hello.
     pub boot_deadline: Duration,
 }

@@ -1,6 +1,7 @@
 //! What makes one guest unlike every other: its id, token, entropy, host name and machine id. All of it comes from the
 //! host's random generator. This file must not store any of it.
 
+use pyro_proto::ByteString;
 use pyro_proto::bytes::to_hex;
 use pyro_proto::hello::Attach;
 use pyro_proto::hello::Identity;
@@ -46,10 +47,18 @@ pub fn first_attach(id: &GuestId, generation: u64) -> io::Result<Attach> {
     Ok(Attach {
         protocol_min: PROTOCOL_MIN,
         protocol_max: PROTOCOL_MAX,
-        token: random_bytes::<32>()?.to_vec().into(),
+        token: token()?,
         next_token: None,
         identity: Some(identity(id, generation)?),
     })
+}
+
+/// A new token.
+///
+/// # Errors
+/// The host has no random numbers.
+pub fn token() -> io::Result<ByteString> {
+    Ok(random_bytes::<32>()?.to_vec().into())
 }
 
 /// A new identity for the guest `id`.

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod machine;
 pub mod run;
 pub mod state;
+pub mod template;
 
 pub use code::Coded;
 pub use command::Command;

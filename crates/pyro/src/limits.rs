@@ -1,5 +1,7 @@
 //! Sizes a user may ask for, as types that can only be built valid. This file must not know where they are used.
 
+use serde::Deserialize;
+use serde::Serialize;
 use std::time::Duration;
 
 /// Why a size is refused.
@@ -21,8 +23,17 @@ pub struct LimitError {
 macro_rules! bounded {
     ($(#[$doc:meta])* $name:ident, $inner:ty, $what:literal, $least:literal ..= $most:literal, $unit:literal, default $default:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "u64")]
         pub struct $name($inner);
+
+        impl TryFrom<u64> for $name {
+            type Error = LimitError;
+
+            fn try_from(value: u64) -> Result<Self, LimitError> {
+                Self::new(value)
+            }
+        }
 
         impl $name {
             /// Smallest value allowed.

@@ -41,6 +41,7 @@ impl Demo {
             user: None,
             stdin: false,
             network: self.network,
+            template: true,
             allow_host_compat: false,
             command,
         };

@@ -81,6 +81,10 @@ pub struct Run {
     #[arg(long, value_name = "POLICY", default_value = "off", value_parser = ["off", "egress", "egress+published-ports"])]
     network_policy: String,
 
+    /// Boot the guest's kernel instead of restoring a paused guest.
+    #[arg(long)]
+    no_template: bool,
+
     /// When no engine works here, run the command on the host, WITHOUT ANY ISOLATION.
     #[arg(long)]
     allow_host_compat: bool,
@@ -155,6 +159,7 @@ impl Run {
             user: self.user,
             stdin: !std::io::stdin().is_terminal(),
             network: self.network || self.network_policy != "off",
+            template: !self.no_template,
             allow_host_compat: self.allow_host_compat,
         })
     }
@@ -227,6 +232,7 @@ impl Shown {
             "signal": match report.ending { pyro::guest::Ending::Signal(signal) => Some(signal), pyro::guest::Ending::Code(_) => None },
             "duration_ms": report.timings.exec_ms.round() as u64,
             "execution_mode": report.execution_mode(),
+            "started_by": report.started_by,
             "engine": report.engine,
             "acceleration": report.acceleration,
             "isolation": report.isolation(),

@@ -6,7 +6,9 @@ use crate::config::Config;
 use crate::guest::ExecStreams;
 use crate::identity::GuestId;
 use crate::machine::Machine;
+use crate::machine::Plan;
 use crate::machine::Size;
+use pyro_engine::Memory;
 use pyro_engine::probe;
 use pyro_engine::probe::KvmDevice;
 use pyro_engine::probe::ProbeReport;
@@ -97,9 +99,10 @@ async fn boot_and_run(config: &Config, store: &ImageStore, environment: &str) ->
         .map_err(|error| error.to_string())?;
     let installed = store.open(environment).map_err(|error| error.to_string())?;
     let id = GuestId::random().map_err(|error| error.to_string())?;
-    let machine = Machine::boot(config, chosen.engine.as_ref(), store, installed, id, Size::default())
-        .await
-        .map_err(|error| error.to_string())?;
+    let scratch = crate::state::scratch_dir(config).map_err(|error| error.to_string())?;
+    let plan = Plan { engine: chosen.engine, installed, size: Size::default(), scratch };
+    let machine =
+        Machine::boot(config, store, &plan, id, Memory::Anonymous).await.map_err(|error| error.to_string())?;
     let spec =
         ExecSpec { argv: vec!["/bin/sh".into(), "-c".into(), "exit 42".into()], ..ExecSpec::default() };
     let exit = match machine.client.exec(spec, ExecStreams::default()) {

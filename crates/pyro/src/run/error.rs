@@ -6,7 +6,6 @@ use crate::guest::GuestError;
 use crate::machine::MachineError;
 use crate::state::StateError;
 use pyro_engine::ChooseError;
-use pyro_engine::EngineError;
 use pyro_image::ImageError;
 use std::io;
 
@@ -121,30 +120,5 @@ fn command_hints(error: &GuestError) -> Vec<String> {
         "bad_cwd" => vec!["--cwd names a folder in the guest".to_owned()],
         "bad_user" => vec!["--user takes a name or number from the guest's /etc/passwd".to_owned()],
         _ => Vec::new(),
-    }
-}
-
-impl Coded for MachineError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::State(_) => code::STATE_UNWRITABLE,
-            Self::Disk(error) => error.code(),
-            Self::Random(_) => code::HOST_RANDOM,
-            Self::Engine(EngineError::ProgramMissing { .. }) => code::ENGINE_MISSING,
-            Self::Engine(_) => code::ENGINE_FAILED,
-            Self::Deadline { .. } => code::GUEST_BOOT_TIMEOUT,
-            Self::Greeting { .. } => code::GUEST_BOOT_FAILED,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::State(_) => vec!["set PYRO_STATE_DIR to a folder you own and can write to".to_owned()],
-            Self::Disk(error) => error.hints(),
-            Self::Random(_) => Vec::new(),
-            Self::Engine(_) | Self::Deadline { .. } | Self::Greeting { .. } => {
-                vec!["'pyro doctor' checks what a guest needs on this host".to_owned()]
-            }
-        }
     }
 }

@@ -6,6 +6,7 @@ use super::RunReport;
 use super::RunSpec;
 use super::report::Phase;
 use super::report::RunObserver;
+use super::report::StartedBy;
 use super::report::Timings;
 use super::report::milliseconds;
 use crate::config::Config;
@@ -18,9 +19,13 @@ use crate::host_compat;
 use crate::identity::GuestId;
 use crate::machine::Machine;
 use crate::machine::MachineError;
+use crate::machine::Plan;
 use crate::machine::console_text;
+use crate::state;
+use crate::template::Template;
 use pyro_engine::Acceleration;
 use pyro_engine::EngineKind;
+use pyro_engine::Memory;
 use pyro_image::Cancel;
 use pyro_image::ImageError;
 use pyro_image::ImageStore;
@@ -78,6 +83,7 @@ pub async fn run(
         environment_version: started.environment_version,
         ending: exit.ending,
         timed_out: exit.timed_out,
+        started_by: started.started_by,
         engine: started.engine,
         acceleration: started.acceleration,
         timings: Timings {
@@ -93,6 +99,7 @@ pub async fn run(
 struct Started {
     machine: Machine,
     environment_version: String,
+    started_by: StartedBy,
     engine: EngineKind,
     acceleration: Acceleration,
     /// The host-compat mode's scratch folder, removed when the run is over.
@@ -122,9 +129,45 @@ async fn start(
     let id = GuestId::random().map_err(MachineError::Random)?;
     observer.phase(&Phase::Start { vm_id: id.clone() });
     let (engine, acceleration) = (chosen.engine.kind(), chosen.engine.acceleration());
-    let boot = Machine::boot(config, chosen.engine.as_ref(), &store, installed, id, spec.size);
-    let machine = unless_interrupted(&mut io.interrupts, boot).await??;
-    Ok(Started { machine, environment_version: version, engine, acceleration, _folder: None })
+    let scratch = state::scratch_dir(config)?;
+    let plan = Plan { engine: chosen.engine, installed, size: spec.size, scratch };
+    let up = bring_up(config, &store, &plan, id, spec.template, observer);
+    let (machine, started_by) = unless_interrupted(&mut io.interrupts, up).await??;
+    Ok(Started { machine, environment_version: version, started_by, engine, acceleration, _folder: None })
+}
+
+/// Restores a guest from its template, or boots one where that cannot be done: a template never makes a start fail.
+async fn bring_up(
+    config: &Config,
+    store: &ImageStore,
+    plan: &Plan,
+    id: GuestId,
+    use_template: bool,
+    observer: &mut dyn RunObserver,
+) -> Result<(Machine, StartedBy), MachineError> {
+    if use_template {
+        if Template::open(config, plan).is_none() {
+            observer.phase(&Phase::Template);
+        }
+        match Template::ensure(config, store, plan).await {
+            Err(error) => observer.notice(&format!("starting without a template: {}", chain(&error))),
+            Ok(template) => match template.start(config, plan, id.clone()).await {
+                Ok(machine) => return Ok((machine, StartedBy::Restore)),
+                Err(error) => {
+                    observer.notice(&format!("the template did not work and is made again next time: {}", chain(&error)));
+                    template.discard();
+                }
+            },
+        }
+    }
+    let machine = Machine::boot(config, store, plan, id, Memory::Anonymous).await?;
+    Ok((machine, StartedBy::Boot))
+}
+
+/// An error and its causes, as one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 async fn start_on_host(
@@ -141,6 +184,7 @@ async fn start_on_host(
     Ok(Started {
         machine,
         environment_version: version,
+        started_by: StartedBy::Spawn,
         engine: EngineKind::Host,
         acceleration: Acceleration::None,
         _folder: Some(folder),

@@ -14,6 +14,8 @@ use std::time::Duration;
 pub enum Phase {
     /// The environment is being made ready.
     Create,
+    /// A template for guests like this one is being made; later starts are quick.
+    Template,
     /// The guest is being started.
     Start {
         /// Its id.
@@ -36,6 +38,18 @@ pub trait RunObserver: Send {
     fn pull_progress(&self) -> Arc<dyn Progress + Send + Sync>;
 }
 
+/// How a guest came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartedBy {
+    /// Its kernel was booted.
+    Boot,
+    /// A paused guest was brought back.
+    Restore,
+    /// There is no guest: a process on the host.
+    Spawn,
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunReport {
@@ -47,6 +61,8 @@ pub struct RunReport {
     pub ending: Ending,
     /// The time-out, or the guest's time to live, ended it.
     pub timed_out: bool,
+    /// How its guest came up.
+    pub started_by: StartedBy,
     /// Which engine ran it.
     pub engine: EngineKind,
     /// What executed it.

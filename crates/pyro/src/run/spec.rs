@@ -29,6 +29,8 @@ pub struct RunSpec {
     pub stdin: bool,
     /// A network was asked for.
     pub network: bool,
+    /// Start from a template of a paused guest, made first if there is none; otherwise boot.
+    pub template: bool,
     /// When no engine works, run on the host, without isolation. Only an operator may set this.
     pub allow_host_compat: bool,
 }

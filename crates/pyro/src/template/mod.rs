@@ -1,0 +1,117 @@
+//! Templates: paused guests that every later start of their like is restored from. Content-addressed by everything they
+//! depend on, so that whatever changes makes another template and the old one is merely unused.
+//!
+//! ```text
+//!   absent -- lock, boot, warm, freeze into partial-* -- rename --> ready -- restore --> ... (any number of times)
+//!     ^                |                                              |
+//!     |                +-- killed: the next builder or collector removes what nobody holds
+//!     +---- damaged, unusable, least recently used, or its environment is gone: removed when nobody holds it
+//! ```
+//!
+//! **Invariant:** a template holds no command's output, no secret and no identity: it is frozen before any user command.
+//! **Invariant:** a template that cannot be made or restored never makes a start fail; the guest is booted instead.
+
+mod build;
+mod collect;
+mod document;
+mod key;
+
+pub use build::TemplateError;
+pub use collect::Collected;
+pub use collect::Shown;
+pub use collect::collect;
+pub use collect::list;
+pub use key::TemplateKey;
+
+use crate::config::Config;
+use crate::identity::GuestId;
+use crate::machine::Machine;
+use crate::machine::MachineError;
+use crate::machine::Plan;
+use document::Document;
+use pyro_image::ImageStore;
+use rustix::fs::FlockOperation;
+use rustix::fs::flock;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// A template that is ready, and stays so while this value lives.
+#[derive(Debug)]
+pub struct Template {
+    folder: PathBuf,
+    document: Document,
+    /// A shared lock on the folder, which its removal needs for itself.
+    _lease: File,
+}
+
+/// Where templates are kept.
+pub(crate) fn root(config: &Config) -> PathBuf {
+    config.cache_dir.join("templates")
+}
+
+impl Template {
+    /// The template for `plan`, if it is there and whole.
+    pub fn open(config: &Config, plan: &Plan) -> Option<Self> {
+        let key = TemplateKey::of(plan);
+        Self::open_at(&root(config).join(key.as_str()), &key)
+    }
+
+    fn open_at(folder: &Path, key: &TemplateKey) -> Option<Self> {
+        let lease = File::open(folder).ok()?;
+        flock(&lease, FlockOperation::NonBlockingLockShared).ok()?;
+        let document = Document::read(folder)?;
+        if document.key != key.as_str() || !document.matches(folder) {
+            return None;
+        }
+        document::touch(folder);
+        Some(Self { folder: folder.to_owned(), document, _lease: lease })
+    }
+
+    /// The template for `plan`, built first if it is not there. Other processes that want the same one wait for it.
+    ///
+    /// # Errors
+    /// [`TemplateError`], with nothing half-made in sight.
+    pub async fn ensure(config: &Config, store: &ImageStore, plan: &Plan) -> Result<Self, TemplateError> {
+        match Self::open(config, plan) {
+            Some(template) => Ok(template),
+            None => build::build(config, store, plan).await,
+        }
+    }
+
+    /// Starts a guest from it.
+    ///
+    /// # Errors
+    /// [`MachineError`], with nothing left behind.
+    pub async fn start(&self, config: &Config, plan: &Plan, id: GuestId) -> Result<Machine, MachineError> {
+        Machine::restore(config, plan, &self.document.snapshot, &self.folder, id).await
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Removes it, because it turned out not to work. Guests that run from it keep what they have mapped.
+    pub fn discard(self) {
+        let Self { folder, _lease, .. } = self;
+        drop(_lease);
+        // If somebody else still holds it, the next start will find out for itself.
+        let _ = remove(&folder);
+    }
+}
+
+/// Removes a folder of the templates' root if nobody holds it; whether it did.
+fn remove(folder: &Path) -> io::Result<bool> {
+    let lock = match File::open(folder) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(false);
+    }
+    std::fs::remove_dir_all(folder)?;
+    Ok(true)
+}
