@@ -131,7 +131,7 @@ fn a_killed_installation_leaves_nothing_and_the_next_one_works() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(pull.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("phase=bootstrap")), "the bootstrap did not begin");
+    assert!(lines.any(|line| line.unwrap().contains("phase=install")), "packages were not being installed");
     pull.kill().unwrap();
     pull.wait().unwrap();
     processes::wait_until_none_uses(home.home());
@@ -146,11 +146,11 @@ fn a_killed_installation_leaves_nothing_and_the_next_one_works() {
 fn a_users_own_environment_stands_beside_the_others() {
     let home = sandbox();
     let file = home.home().join("environments.toml");
-    fs::write(&file, "[[environment]]\nname = \"mine\"\nversion = \"2.0.0\"\ndescription = \"My own.\"\nsuite = \"bookworm\"\npackages = [\"jq\"]\n").unwrap();
+    fs::write(&file, "schema = 1\n[[environment]]\nname = \"mine\"\nversion = \"2.0.0\"\ndescription = \"My own.\"\nsuite = \"bookworm\"\npackages = [\"jq\"]\n").unwrap();
     let list = Outcome::of(home.pyro(["env", "list"]).env("PYRO_CATALOG", &file)).succeeds();
     assert!(list.stdout().contains("mine [not installed] My own."), "{list:?}");
     assert!(list.stdout().contains("debian:12-base ["), "{list:?}");
-    fs::write(&file, "[[environment]]\nname = \"mine\"\nspeed = 3\n").unwrap();
+    fs::write(&file, "schema = 1\n[[environment]]\nname = \"mine\"\nspeed = 3\n").unwrap();
     let list = Outcome::of(home.pyro(["env", "list"]).env("PYRO_CATALOG", &file));
     assert!(
         list.stderr().contains("environments.toml") && list.stdout().contains("debian:12-base ["),

@@ -4,8 +4,8 @@
 use crate::exit;
 use crate::output;
 use pyro::Coded;
+use pyro::code::chain;
 use serde_json::json;
-use std::error::Error;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -89,21 +89,6 @@ impl Failure {
         }
         exit::code(self.exit_code)
     }
-}
-
-/// The error and all its causes, on one line; a cause that its effect already quotes is not said twice.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the command line asks for JSON, even one that cannot be parsed. Words after `--` are the guest's.

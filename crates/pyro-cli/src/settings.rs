@@ -43,6 +43,12 @@ pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
     })
 }
 
+/// The event loop. It runs on the calling thread, which must be the process's first: guests die with the thread that started
+/// them.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
 /// Whether colour and drawn progress are unwelcome.
 pub(crate) fn plain_output() -> bool {
     env::var_os(env_vars::NO_COLOR).is_some_and(|value| !value.is_empty())

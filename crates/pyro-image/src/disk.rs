@@ -6,4 +6,5 @@ mod template;
 
 pub use copy::copy_sparse;
 pub use template::RwTemplate;
+pub use template::copy_unnamed;
 pub(crate) use template::key;

@@ -9,6 +9,16 @@ pub trait Coded: std::error::Error {
     fn hints(&self) -> Vec<String>;
 }
 
+/// An error and its causes, as one line; a cause that its effect already quotes is not said twice.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    let text = causes.fold(error.to_string(), |text, cause| {
+        let next = cause.to_string();
+        if text.contains(&next) { text } else { format!("{text}: {next}") }
+    });
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 impl Coded for pyro_image::ImageError {
     fn code(&self) -> &'static str {
         self.code()

@@ -41,6 +41,22 @@ impl Config {
         }
     }
 
+    /// A configuration below `root`, for tests of this crate.
+    #[cfg(test)]
+    pub(crate) fn for_tests(root: &std::path::Path) -> Self {
+        Self {
+            cache_dir: root.join("cache"),
+            state_dir: root.join("state"),
+            search_path: "/usr/bin:/bin:/usr/sbin:/sbin".to_owned(),
+            fetch_env: Vec::new(),
+            engine: EngineChoice::Auto,
+            debian_mirror: None,
+            user_catalogue: None,
+            template_bytes_max: 1 << 30,
+            boot_deadline: Duration::from_secs(60),
+        }
+    }
+
     /// Where the verdict of the KVM probe is kept.
     pub fn probe_cache(&self) -> PathBuf {
         self.cache_dir.join("probe.json")

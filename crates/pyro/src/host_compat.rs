@@ -2,15 +2,13 @@
 //! This mode gives no isolation; only an operator's flag may lead here.
 
 use crate::config::Config;
-use crate::identity::GuestId;
 use crate::run::RunError;
 use crate::state;
+use crate::state::Scratch;
 use rustix::fs::MemfdFlags;
 use std::fs::File;
 use std::io;
 use std::io::Write as _;
-use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The agent's executable as an open file without a name.
@@ -23,26 +21,9 @@ pub(crate) fn agent_file() -> io::Result<Arc<File>> {
     Ok(Arc::new(file))
 }
 
-/// A scratch folder, removed with everything in it when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    /// Makes it, with an empty `workspace` in it.
-    pub(crate) fn make(config: &Config, id: &GuestId) -> Result<Self, RunError> {
-        let path = state::scratch_dir(config)?.join(format!("host-{id}"));
-        std::fs::create_dir_all(path.join("workspace")).map_err(RunError::HostCompat)?;
-        Ok(Self(path))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Nothing can be done about a folder that will not go; the next garbage collection tries again.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// A scratch folder with an empty `workspace` in it.
+pub(crate) fn folder(config: &Config) -> Result<Scratch, RunError> {
+    let scratch = state::scratch(config, "host")?;
+    std::fs::create_dir(scratch.path().join("workspace")).map_err(RunError::HostCompat)?;
+    Ok(scratch)
 }

@@ -6,6 +6,7 @@ pub mod code;
 pub mod command;
 pub mod config;
 pub mod doctor;
+pub mod fork;
 pub mod guest;
 mod host_compat;
 pub mod identity;

@@ -29,7 +29,7 @@ impl Doctor {
     pub(crate) fn call(&self, engine: &str) -> Result<i32, Failure> {
         let config = settings::config(engine, exit::FAILED)?;
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            settings::runtime().map_err(|error| {
                 Failure::plain(
                     "host_failed",
                     format!("starting the event loop: {error}"),

@@ -1,20 +1,25 @@
 //! `pyro env`.
 
 use crate::exit;
-use crate::failure;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress;
 use crate::settings;
 use crate::signals;
 use pyro::Coded;
+use pyro::Config;
 use pyro::image::Cancel;
 use pyro::image::Environment;
 use pyro::image::ImageError;
 use pyro::image::ImageStore;
 use pyro::image::NoProgress;
 use pyro::image::PullReport;
+use pyro::template;
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Instant;
 
 /// List, install, inspect and remove environments.
 #[derive(Debug, clap::Subcommand)]
@@ -42,6 +47,9 @@ pub struct List {
 pub struct Pull {
     /// Environment to install.
     environment: String,
+    /// Do not make the template that the first run would otherwise make.
+    #[arg(long)]
+    no_template: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -78,9 +86,9 @@ impl Env {
         let store = ImageStore::new(config.image_config()).map_err(|error| failed(&error))?;
         match self {
             Self::List(list) => list.call(&store),
-            Self::Pull(pull) => return interruptible(move |cancel| pull.call(&store, cancel)),
-            Self::Inspect(inspect) => return interruptible(move |cancel| inspect.call(&store, cancel)),
-            Self::Prune(prune) => prune.call(&store).map_err(|error| failed(&error))?,
+            Self::Pull(pull) => return pull.call(config, store),
+            Self::Inspect(inspect) => return interruptible(move |cancel| inspect.call(&config, &store, cancel)),
+            Self::Prune(prune) => prune.call(&config, &store)?,
         }
         Ok(exit::OK)
     }
@@ -100,7 +108,7 @@ where
         )
     };
     let cancel = Cancel::new().map_err(host_failed)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(host_failed)?;
+    let runtime = settings::runtime().map_err(host_failed)?;
     let token = cancel.clone();
     runtime.block_on(async move {
         let mut interrupts = signals::listen();
@@ -125,10 +133,11 @@ where
 }
 
 /// An installation's report: the environment's own fields, and what was done.
-fn document(report: &PullReport) -> serde_json::Value {
+fn document(report: &PullReport, template_ms: Option<u64>) -> serde_json::Value {
     let mut document = json!(report.environment);
     document["reused"] = json!(report.reused);
     document["phases"] = json!(report.phases);
+    document["template_ms"] = json!(template_ms);
     document
 }
 
@@ -137,7 +146,7 @@ impl List {
         let environments = store.list();
         let version = environments.iter().find_map(|entry| entry.catalog_version.clone()).unwrap_or_default();
         if let Some(problem) = store.catalogue().problem() {
-            output::error_line(&format!("[warning] {}", failure::chain(&problem)));
+            output::error_line(&format!("[warning] {}", pyro::code::chain(&problem)));
         }
         if self.json {
             output::json(&json!({
@@ -155,46 +164,90 @@ impl List {
 }
 
 impl Pull {
-    fn call(&self, store: &ImageStore, cancel: &Cancel) -> Result<(), ImageError> {
-        let progress = progress::pull(&self.environment);
-        let report = store.pull(&self.environment, progress.as_ref(), cancel)?;
-        drop(progress);
+    fn call(self, config: Config, store: ImageStore) -> Result<i32, Failure> {
+        let report = Arc::new(Mutex::new(None));
+        let (slot, name) = (Arc::clone(&report), self.environment.clone());
+        let (pulled_store, progress) = (store.clone(), progress::pull(&self.environment));
+        let code = interruptible(move |cancel| {
+            let pulled = pulled_store.pull(&name, progress.as_ref(), cancel)?;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(pulled);
+            Ok(())
+        })?;
+        let report = report.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(report) = report else { return Ok(code) };
+        let template = if self.no_template { None } else { self.template(&config, &store) };
         if self.json {
-            output::json(&document(&report));
-            return Ok(());
+            output::json(&document(&report, template));
+        } else {
+            output::error_line(&format!("[pull] phase=ready environment={}", self.environment));
+            print_detail("Pulled", &report.environment);
         }
-        output::error_line(&format!("[pull] phase=ready environment={}", self.environment));
-        print_detail("Pulled", &report.environment);
-        Ok(())
+        Ok(code)
+    }
+
+    /// Makes the template of a guest of the default size, so that the first run is quick; its milliseconds. That it cannot be
+    /// made is worth a line: runs then boot.
+    fn template(&self, config: &Config, store: &ImageStore) -> Option<u64> {
+        let began = Instant::now();
+        output::error_line(&format!("[pull] phase=template environment={}", self.environment));
+        let prepared = settings::runtime()
+            .map_err(|error| error.to_string())
+            .and_then(|runtime| runtime.block_on(template::prepare(config, store, &self.environment)));
+        match prepared {
+            Ok(()) => u64::try_from(began.elapsed().as_millis()).ok(),
+            Err(reason) => {
+                output::error_line(&format!("[warning] no template was made: {reason}"));
+                None
+            }
+        }
     }
 }
 
 impl Inspect {
-    fn call(&self, store: &ImageStore, cancel: &Cancel) -> Result<(), ImageError> {
+    fn call(&self, config: &Config, store: &ImageStore, cancel: &Cancel) -> Result<(), ImageError> {
         if self.verify {
             store.verify(&self.environment, &NoProgress, cancel)?;
         }
         let detail = store.inspect(&self.environment)?;
+        let templates = template::list(config, &self.environment);
         if self.json {
-            output::json(&detail);
-        } else {
-            print_detail("Environment", &detail);
+            let mut document = json!(detail);
+            document["templates"] = json!(templates);
+            output::json(&document);
+            return Ok(());
+        }
+        print_detail("Environment", &detail);
+        for template in &templates {
+            output::line(&format!(
+                "Template: {} vcpu_count={} mem_mib={} disk_mib={} takes={}MiB {}",
+                template.key,
+                template.vcpu_count,
+                template.mem_mib,
+                template.disk_mib,
+                template.disk_bytes / (1024 * 1024),
+                if template.whole { "whole" } else { "damaged" }
+            ));
         }
         Ok(())
     }
 }
 
 impl Prune {
-    fn call(&self, store: &ImageStore) -> Result<(), ImageError> {
-        let report = store.prune()?;
+    fn call(&self, config: &Config, store: &ImageStore) -> Result<(), Failure> {
+        let report = store.prune().map_err(|error| failed(&error))?;
+        let templates = template::collect(config, store).map_err(|error| {
+            Failure::plain("image_io", format!("removing templates: {error}"), "check the cache folder's owner", exit::FAILED)
+        })?;
         if self.json {
-            output::json(&report);
+            let mut document = json!(report);
+            document["deleted_template_dirs"] = json!(templates.deleted_template_dirs);
+            output::json(&document);
             return Ok(());
         }
         let count = report.count;
         let noun = if count == 1 { "entry" } else { "entries" };
         output::line(&format!("Deleted {count} cached environment {noun}."));
-        for dir in &report.deleted_environment_dirs {
+        for dir in report.deleted_environment_dirs.iter().chain(&templates.deleted_template_dirs) {
             output::line(&format!("- {}", dir.display()));
         }
         Ok(())

@@ -182,7 +182,7 @@ pub(super) fn execute(
     mut io: RunIo,
     mut observer: Terminal,
 ) -> Result<RunReport, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+    let runtime = settings::runtime().map_err(|error| {
         Failure::plain("host_failed", format!("starting the event loop: {error}"), "try again", 125)
     })?;
     let result = runtime.block_on(async {

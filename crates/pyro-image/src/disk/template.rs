@@ -17,6 +17,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::File;
 use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -64,7 +65,7 @@ impl RwTemplate {
         }
         layout.make(&dir)?;
         make(config, &path, size_mib)?;
-        Self::open(&path)?.ok_or(std::io::ErrorKind::NotFound).at("opening", &path)
+        Self::open(&path)?.ok_or(io::ErrorKind::NotFound).at("opening", &path)
     }
 
     fn open(path: &Path) -> Result<Option<Self>, ImageError> {
@@ -78,14 +79,7 @@ impl RwTemplate {
     /// # Errors
     /// [`ImageError::File`] when `dir` cannot take it.
     pub fn instantiate_unnamed(&self, dir: &Path) -> Result<File, ImageError> {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => unlinked(dir)?,
-            Err(error) => return Err(error).at("making a disk in", dir),
-        };
-        copy_sparse(&self.file, &file).at("copying", &self.path)?;
-        Ok(file)
+        copy_unnamed(&self.file, dir).at("making a disk in", dir)
     }
 
     /// A new disk at `path`, which must not exist.
@@ -103,12 +97,27 @@ impl RwTemplate {
     }
 }
 
+/// A copy of a disk without a name in `dir`'s file system, its holes kept: it is gone when the last process that has it open
+/// is.
+///
+/// # Errors
+/// `dir` cannot take it.
+pub fn copy_unnamed(from: &File, dir: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(fd) => File::from(fd),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => unlinked(dir)?,
+        Err(error) => return Err(error.into()),
+    };
+    copy_sparse(from, &file)?;
+    Ok(file)
+}
+
 /// For file systems without unnamed files: a file that loses its name at once.
-fn unlinked(dir: &Path) -> Result<File, ImageError> {
+fn unlinked(dir: &Path) -> io::Result<File> {
     let path = dir.join(format!(".disk-{}-{:p}", std::process::id(), &dir));
-    let open = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
-    let file = open.at("making", &path)?;
-    std::fs::remove_file(&path).at("unnaming", &path)?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
     Ok(file)
 }
 
@@ -146,11 +155,11 @@ fn tempfile_in(dir: &Path) -> Result<PathBuf, ImageError> {
         let path = dir.join(format!("rw.{}-{number}.tmp", std::process::id()));
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(_) => return Ok(path),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).at("making", &path),
         }
     }
-    Err(std::io::ErrorKind::AlreadyExists).at("making a file in", dir)
+    Err(io::ErrorKind::AlreadyExists).at("making a file in", dir)
 }
 
 fn fill(config: &Config, path: &Path, size_mib: u64) -> Result<(), ImageError> {

@@ -9,6 +9,7 @@ use super::report::RunObserver;
 use super::report::StartedBy;
 use super::report::Timings;
 use super::report::milliseconds;
+use crate::code::chain;
 use crate::config::Config;
 use crate::guest::Exec;
 use crate::guest::ExecStreams;
@@ -22,6 +23,7 @@ use crate::machine::MachineError;
 use crate::machine::Plan;
 use crate::machine::console_text;
 use crate::state;
+use crate::state::Scratch;
 use crate::template::Template;
 use pyro_engine::Acceleration;
 use pyro_engine::EngineKind;
@@ -103,7 +105,7 @@ struct Started {
     engine: EngineKind,
     acceleration: Acceleration,
     /// The host-compat mode's scratch folder, removed when the run is over.
-    _folder: Option<host_compat::Folder>,
+    _folder: Option<Scratch>,
 }
 
 async fn start(
@@ -127,7 +129,6 @@ async fn start(
     }
     let installed = environment(&store, spec, io, observer).await?;
     let id = GuestId::random().map_err(MachineError::Random)?;
-    observer.phase(&Phase::Start { vm_id: id.clone() });
     let (engine, acceleration) = (chosen.engine.kind(), chosen.engine.acceleration());
     let scratch = state::scratch_dir(config)?;
     let plan = Plan { engine: chosen.engine, installed, size: spec.size, scratch };
@@ -145,10 +146,11 @@ async fn bring_up(
     use_template: bool,
     observer: &mut dyn RunObserver,
 ) -> Result<(Machine, StartedBy), MachineError> {
+    if use_template && Template::open(config, plan).is_none() {
+        observer.phase(&Phase::Template);
+    }
+    observer.phase(&Phase::Start { vm_id: id.clone() });
     if use_template {
-        if Template::open(config, plan).is_none() {
-            observer.phase(&Phase::Template);
-        }
         match Template::ensure(config, store, plan).await {
             Err(error) => observer.notice(&format!("starting without a template: {}", chain(&error))),
             Ok(template) => match template.start(config, plan, id.clone()).await {
@@ -164,12 +166,6 @@ async fn bring_up(
     Ok((machine, StartedBy::Boot))
 }
 
-/// An error and its causes, as one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 async fn start_on_host(
     config: &Config,
     version: String,
@@ -177,7 +173,7 @@ async fn start_on_host(
 ) -> Result<Started, RunError> {
     let id = GuestId::random().map_err(MachineError::Random)?;
     observer.phase(&Phase::Start { vm_id: id.clone() });
-    let folder = host_compat::Folder::make(config, &id)?;
+    let folder = host_compat::folder(config)?;
     let agent = host_compat::agent_file().map_err(RunError::HostCompat)?;
     let engine = pyro_engine::HostEngine;
     let machine = Machine::host_compat(config, &engine, agent, folder.path(), id).await?;

@@ -142,12 +142,17 @@ struct Partial {
 impl Partial {
     fn make(root: &Path, key: &TemplateKey) -> Result<Self, TemplateError> {
         let path = root.join(format!("{}{}", collect::PARTIAL, key.as_str()));
-        // The builder's lock is ours, so what is there was left by a builder that is gone.
-        super::remove(&path).at("removing", &path)?;
-        DirBuilder::new().mode(0o700).create(&path).at("making", &path)?;
-        let lease = File::open(&path).at("opening", &path)?;
-        flock(&lease, FlockOperation::LockShared).map_err(io::Error::from).at("locking", &path)?;
-        Ok(Self { path, _lease: lease })
+        loop {
+            // The builder's lock is ours, so what is there was left by a builder that is gone.
+            super::remove(&path).at("removing", &path)?;
+            DirBuilder::new().mode(0o700).create(&path).at("making", &path)?;
+            let Ok(lease) = File::open(&path) else { continue };
+            flock(&lease, FlockOperation::LockShared).map_err(io::Error::from).at("locking", &path)?;
+            // Before it was locked it looked abandoned, and somebody may have swept it away.
+            if path.exists() {
+                return Ok(Self { path, _lease: lease });
+            }
+        }
     }
 }
 

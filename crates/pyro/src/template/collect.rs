@@ -104,6 +104,15 @@ pub fn collect(config: &Config, store: &ImageStore) -> io::Result<Collected> {
     Ok(collected)
 }
 
+/// Removes what builders that are gone have left unfinished.
+pub(super) fn sweep(config: &Config) {
+    let entries = fs::read_dir(root(config)).into_iter().flatten().filter_map(Result::ok);
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PARTIAL)) {
+        // What is held is being built; what will not go now is tried again.
+        let _ = super::remove(&entry.path());
+    }
+}
+
 /// Removes the least recently used templates until there is room for one more below the cap.
 pub(super) fn make_room(config: &Config) {
     // What cannot be removed now will be tried again by the next builder.

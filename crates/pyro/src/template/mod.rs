@@ -46,6 +46,22 @@ pub struct Template {
     _lease: File,
 }
 
+/// Makes the template of a guest of the default size for an installed environment, unless it is there.
+///
+/// Must be called on a thread that outlives the call: the guest dies with the thread that started it.
+///
+/// # Errors
+/// Why there is none, as one line: nobody depends on a template.
+pub async fn prepare(config: &Config, store: &ImageStore, environment: &str) -> Result<(), String> {
+    let line = |error: &dyn std::error::Error| crate::code::chain(error);
+    let chosen = pyro_engine::choose(config.engine, &config.probe_cache(), &config.search_path).await;
+    let engine = chosen.map_err(|error| line(&error))?.engine;
+    let installed = store.open(environment).map_err(|error| line(&error))?;
+    let scratch = crate::state::scratch_dir(config).map_err(|error| line(&error))?;
+    let plan = Plan { engine, installed, size: crate::machine::Size::default(), scratch };
+    Template::ensure(config, store, &plan).await.map(drop).map_err(|error| line(&error))
+}
+
 /// Where templates are kept.
 pub(crate) fn root(config: &Config) -> PathBuf {
     config.cache_dir.join("templates")
@@ -74,6 +90,7 @@ impl Template {
     /// # Errors
     /// [`TemplateError`], with nothing half-made in sight.
     pub async fn ensure(config: &Config, store: &ImageStore, plan: &Plan) -> Result<Self, TemplateError> {
+        collect::sweep(config);
         match Self::open(config, plan) {
             Some(template) => Ok(template),
             None => build::build(config, store, plan).await,
