@@ -61,7 +61,7 @@ fn a_child_that_keeps_the_pipe_holds_nothing_up() {
 /// A run whose command has begun and said so.
 fn begun(home: &pyro_testkit::Sandbox, script: &str) -> Child {
     let mut child = home
-        .pyro(["run", "debian:12", "--timeout-seconds", "1000", "--", &format!("{script}")])
+        .pyro(["run", "debian:12", "--timeout-seconds", "1000", "--", script])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -1,6 +1,6 @@
 //! Stories told by real guests: each test starts the `pyro` program as a user would and looks at what it does. Logic is
 //! proved close to it, in the crates; what is proved here is that everything is wired together.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad_input;
 mod endings;

@@ -38,7 +38,9 @@ pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
         engine,
         debian_mirror: env::var(env_vars::PYRO_DEBIAN_MIRROR).ok().filter(|mirror| !mirror.is_empty()),
         user_catalogue: user_catalogue(),
-        template_bytes_max: whole_number(env_vars::PYRO_TEMPLATE_CACHE_MIB, TEMPLATE_CACHE_MIB)? * 1024 * 1024,
+        template_bytes_max: whole_number(env_vars::PYRO_TEMPLATE_CACHE_MIB, TEMPLATE_CACHE_MIB)?
+            * 1024
+            * 1024,
         boot_deadline: Duration::from_secs(whole_number(env_vars::PYRO_BOOT_TIMEOUT_SECONDS, BOOT_SECONDS)?),
     })
 }
@@ -66,7 +68,12 @@ fn whole_number(name: &str, default: u64) -> Result<u64, Failure> {
     let number = text.to_str().and_then(|text| text.parse::<u32>().ok()).filter(|number| *number > 0);
     number.map(u64::from).ok_or_else(|| {
         let message = format!("{name} is '{}', which is no whole number above 0", text.to_string_lossy());
-        Failure::plain("usage", message, format!("set {name} to a whole number above 0, or unset it"), exit::USAGE)
+        Failure::plain(
+            "usage",
+            message,
+            format!("set {name} to a whole number above 0, or unset it"),
+            exit::USAGE,
+        )
     })
 }
 

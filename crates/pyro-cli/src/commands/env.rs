@@ -86,8 +86,10 @@ impl Env {
         let store = ImageStore::new(config.image_config()).map_err(|error| failed(&error))?;
         match self {
             Self::List(list) => list.call(&store),
-            Self::Pull(pull) => return pull.call(config, store),
-            Self::Inspect(inspect) => return interruptible(move |cancel| inspect.call(&config, &store, cancel)),
+            Self::Pull(pull) => return pull.call(&config, &store),
+            Self::Inspect(inspect) => {
+                return interruptible(move |cancel| inspect.call(&config, &store, cancel));
+            }
             Self::Prune(prune) => prune.call(&config, &store)?,
         }
         Ok(exit::OK)
@@ -164,7 +166,7 @@ impl List {
 }
 
 impl Pull {
-    fn call(self, config: Config, store: ImageStore) -> Result<i32, Failure> {
+    fn call(&self, config: &Config, store: &ImageStore) -> Result<i32, Failure> {
         let report = Arc::new(Mutex::new(None));
         let (slot, name) = (Arc::clone(&report), self.environment.clone());
         let (pulled_store, progress) = (store.clone(), progress::pull(&self.environment));
@@ -175,7 +177,7 @@ impl Pull {
         })?;
         let report = report.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(report) = report else { return Ok(code) };
-        let template = if self.no_template { None } else { self.template(&config, &store) };
+        let template = if self.no_template { None } else { self.template(config, store) };
         if self.json {
             output::json(&document(&report, template));
         } else {
@@ -236,7 +238,12 @@ impl Prune {
     fn call(&self, config: &Config, store: &ImageStore) -> Result<(), Failure> {
         let report = store.prune().map_err(|error| failed(&error))?;
         let templates = template::collect(config, store).map_err(|error| {
-            Failure::plain("image_io", format!("removing templates: {error}"), "check the cache folder's owner", exit::FAILED)
+            Failure::plain(
+                "image_io",
+                format!("removing templates: {error}"),
+                "check the cache folder's owner",
+                exit::FAILED,
+            )
         })?;
         if self.json {
             let mut document = json!(report);

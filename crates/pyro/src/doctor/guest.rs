@@ -101,8 +101,9 @@ async fn boot_and_run(config: &Config, store: &ImageStore, environment: &str) ->
     let id = GuestId::random().map_err(|error| error.to_string())?;
     let scratch = crate::state::scratch_dir(config).map_err(|error| error.to_string())?;
     let plan = Plan { engine: chosen.engine, installed, size: Size::default(), scratch };
-    let machine =
-        Machine::boot(config, store, &plan, id, Memory::Anonymous).await.map_err(|error| error.to_string())?;
+    let machine = Machine::boot(config, store, &plan, id, Memory::Anonymous)
+        .await
+        .map_err(|error| error.to_string())?;
     let spec =
         ExecSpec { argv: vec!["/bin/sh".into(), "-c".into(), "exit 42".into()], ..ExecSpec::default() };
     let exit = match machine.client.exec(spec, ExecStreams::default()) {

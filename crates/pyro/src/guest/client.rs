@@ -201,7 +201,7 @@ fn take_items(
             Item::Frame(frame) => frame,
         };
         if frame.kind != Kind::Control {
-            shared.receive(frame)?;
+            shared.receive(&frame)?;
             continue;
         }
         let reply = message::reply_from_payload(&frame.payload).map_err(protocol)?;

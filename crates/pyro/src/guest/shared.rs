@@ -133,7 +133,7 @@ impl Shared {
     }
 
     /// Takes a frame from the guest.
-    pub(super) fn receive(&self, frame: Frame) -> Result<(), GuestError> {
+    pub(super) fn receive(&self, frame: &Frame) -> Result<(), GuestError> {
         let mut state = self.lock();
         // A frame for a stream that this side has closed is a matter of timing, not a fault.
         let Some(stream) = state.streams.get_mut(&frame.stream) else { return Ok(()) };
@@ -225,6 +225,6 @@ fn fail(pending: Pending, reason: &GuestError) {
     }
 }
 
-pub(super) fn protocol(reason: impl ToString) -> GuestError {
-    GuestError::Protocol { reason: reason.to_string() }
+pub(super) fn protocol(reason: impl std::fmt::Display) -> GuestError {
+    GuestError::Protocol { reason: format!("{reason}") }
 }

@@ -132,7 +132,8 @@ impl Machine {
         let mut guest = engine.start(spec).await.map_err(MachineError::Engine)?;
         let spawned = began.elapsed();
         let greeted = greet(guest.as_mut(), attach, config.boot_deadline).await?;
-        let times = StartTimes { prepare: Duration::ZERO, boot: spawned + greeted.hello, attach: greeted.attach };
+        let times =
+            StartTimes { prepare: Duration::ZERO, boot: spawned + greeted.hello, attach: greeted.attach };
         Ok(Self { id, client: greeted.client, guest, times, plan: None, rw: None, token, generation: FIRST })
     }
 

@@ -154,7 +154,8 @@ impl Machine {
         self.guest.pause().await.map_err(SnapshotError::Engine)?;
         let path = folder.join(RW);
         let to = path.clone();
-        let disk = tokio::task::spawn_blocking(move || pyro_image::disk::copy_sparse(&rw, &File::create_new(to)?));
+        let disk =
+            tokio::task::spawn_blocking(move || pyro_image::disk::copy_sparse(&rw, &File::create_new(to)?));
         let saved = self.guest.snapshot(files).await;
         let copied = disk.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         saved.map_err(SnapshotError::Engine)?;

@@ -156,7 +156,10 @@ async fn bring_up(
             Ok(template) => match template.start(config, plan, id.clone()).await {
                 Ok(machine) => return Ok((machine, StartedBy::Restore)),
                 Err(error) => {
-                    observer.notice(&format!("the template did not work and is made again next time: {}", chain(&error)));
+                    observer.notice(&format!(
+                        "the template did not work and is made again next time: {}",
+                        chain(&error)
+                    ));
                     template.discard();
                 }
             },

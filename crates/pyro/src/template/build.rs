@@ -74,7 +74,11 @@ impl<T> At<T> for io::Result<T> {
     }
 }
 
-pub(super) async fn build(config: &Config, store: &ImageStore, plan: &Plan) -> Result<Template, TemplateError> {
+pub(super) async fn build(
+    config: &Config,
+    store: &ImageStore,
+    plan: &Plan,
+) -> Result<Template, TemplateError> {
     let key = TemplateKey::of(plan);
     let root = root(config);
     private_folder(&root).at("making", &root)?;

@@ -148,7 +148,8 @@ fn scan(config: &Config) -> Vec<Found> {
     let folders = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir());
     folders
         .map(|folder| {
-            let unfinished = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL));
+            let unfinished =
+                folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL));
             Found {
                 document: if unfinished { None } else { Document::read(&folder) },
                 last_used: document::last_used(&folder),
