@@ -37,7 +37,7 @@ class Product:
     def median_seconds(self, runs, *arguments):
         return statistics.median(self.call(*arguments)[0] for _ in range(runs))
 
-    def cold_run(self, *flags):
+    def timed_run(self, *flags):
         """Wall seconds of the whole process, and the parts of them that pyro reports, in milliseconds."""
         took, output = self.call("run", ENVIRONMENT, "--json", *flags, *QUESTION)
         report = json.loads(output)
