@@ -53,7 +53,7 @@ impl FromStr for EngineChoice {
 pub struct Chosen {
     /// The engine.
     pub engine: Arc<dyn Engine>,
-    /// What the user should be told once, on one line, if anything.
+    /// What the user should be told, on one line, if anything: only by who finds it out first after the host has booted.
     pub notice: Option<String>,
 }
 
@@ -95,14 +95,14 @@ pub async fn choose(
         return Err(ChooseError::ProgramMissing { program: "firecracker".to_owned(), debian_package: None });
     }
     let emulated = QemuEngine::detect(None, search_path, Acceleration::Emulated).map_err(missing)?;
-    let report = probe::cached(probe_cache, emulated.program(), probe::DEADLINE).await;
+    let found = probe::find(probe_cache, emulated.program(), probe::DEADLINE).await;
     match choice {
-        EngineChoice::Firecracker => Err(no_firecracker(report)),
-        EngineChoice::Auto | EngineChoice::Qemu => with_qemu(emulated, report),
+        EngineChoice::Firecracker => Err(no_firecracker(found.report)),
+        EngineChoice::Auto | EngineChoice::Qemu => with_qemu(emulated, found.report, found.fresh),
     }
 }
 
-fn with_qemu(emulated: QemuEngine, report: ProbeReport) -> Result<Chosen, ChooseError> {
+fn with_qemu(emulated: QemuEngine, report: ProbeReport, fresh: bool) -> Result<Chosen, ChooseError> {
     match report.verdict {
         Verdict::Usable => {
             let program = Some(emulated.program().to_owned());
@@ -110,7 +110,8 @@ fn with_qemu(emulated: QemuEngine, report: ProbeReport) -> Result<Chosen, Choose
             Ok(Chosen { engine: Arc::new(engine), notice: None })
         }
         Verdict::Unusable { reason } => {
-            Ok(Chosen { engine: Arc::new(emulated), notice: Some(emulation_notice(&reason)) })
+            let notice = fresh.then(|| emulation_notice(&reason));
+            Ok(Chosen { engine: Arc::new(emulated), notice })
         }
     }
 }
@@ -158,10 +159,12 @@ mod tests {
 
     #[test]
     fn kvm_is_taken_where_it_works_and_a_fallback_is_said() {
-        let best = with_qemu(some_qemu(), report(Verdict::Usable)).unwrap();
+        let best = with_qemu(some_qemu(), report(Verdict::Usable), true).unwrap();
         assert_eq!((best.engine.acceleration(), best.notice), (Acceleration::Kvm, None));
-        let fallback =
-            with_qemu(some_qemu(), report(Verdict::Unusable { reason: "too slow".to_owned() })).unwrap();
+        let unusable = report(Verdict::Unusable { reason: "too slow".to_owned() });
+        let again = with_qemu(some_qemu(), unusable.clone(), false).unwrap();
+        assert_eq!((again.engine.acceleration(), again.notice), (Acceleration::Emulated, None));
+        let fallback = with_qemu(some_qemu(), unusable, true).unwrap();
         assert_eq!(fallback.engine.acceleration(), Acceleration::Emulated);
         let notice = fallback.notice.unwrap();
         assert!(notice.contains("too slow") && !notice.contains('\n'));

@@ -32,22 +32,32 @@ struct Key {
     kvm_device: KvmDevice,
 }
 
+/// A result, and whether it was found just now.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) report: ProbeReport,
+    pub(crate) fresh: bool,
+}
+
 /// The probe's result from `cache_file`, or a new one that is then kept there. Whether the device opens is looked at each
 /// time: it is quick, and depends on who asks.
 pub async fn cached(cache_file: &Path, qemu: &Path, deadline: Duration) -> ProbeReport {
-    let kvm_device = KvmDevice::examine();
-    if let Some(reason) = kvm_device.unusable_reason() {
-        return ProbeReport::unusable(kvm_device, reason);
-    }
-    let Some(key) = Key::now(qemu, kvm_device) else { return probe(qemu, deadline).await };
+    find(cache_file, qemu, deadline).await.report
+}
+
+/// As [`cached`]. A result that needed no guest is kept too, so that it is fresh only once.
+pub(crate) async fn find(cache_file: &Path, qemu: &Path, deadline: Duration) -> Found {
+    let Some(key) = Key::now(qemu, KvmDevice::examine()) else {
+        return Found { report: probe(qemu, deadline).await, fresh: true };
+    };
     if let Some(report) = read(cache_file, &key) {
-        return report;
+        return Found { report, fresh: false };
     }
     let report = probe(qemu, deadline).await;
     let document = Document { schema: SCHEMA, key, report: report.clone() };
     // Without the cache the next start pays for the probe again, and nothing else is lost.
     let _ = write(cache_file, &document);
-    report
+    Found { report, fresh: true }
 }
 
 impl Key {

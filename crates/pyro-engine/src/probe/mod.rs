@@ -9,14 +9,15 @@ mod native;
 mod run;
 
 pub use cache::cached;
+pub(crate) use cache::find;
 pub use kvm::KvmDevice;
 pub use run::ProbeError;
 pub use run::measure;
 
+use crate::engine::EngineError;
 use crate::spec::Acceleration;
 use serde::Deserialize;
 use serde::Serialize;
-use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub const DEADLINE: Duration = Duration::from_millis(1500);
 
 /// A guest must run at least at this fraction of the processor's own speed.
 const SLOWEST_FRACTION: u64 = 10;
+
+/// Longest reason that is told, in characters.
+const REASON_CHARS_MAX: usize = 100;
 
 /// What the probe found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +76,7 @@ pub async fn probe(qemu: &Path, deadline: Duration) -> ProbeReport {
     }
     match measure(qemu, Acceleration::Kvm, deadline).await {
         Ok(guest) => judge(kvm_device, guest, native::iterations_per_s()),
-        Err(error) => ProbeReport::unusable(kvm_device, in_full(&error)),
+        Err(error) => ProbeReport::unusable(kvm_device, in_short(&error)),
     }
 }
 
@@ -89,15 +93,27 @@ fn judge(kvm_device: KvmDevice, guest: u64, native: u64) -> ProbeReport {
     ProbeReport { verdict, kvm_device, guest_iterations_per_s, native_iterations_per_s }
 }
 
-fn in_full(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+/// Why the probe guest did not run, in one short clause. QEMU's own words come with source lines and failed assertions, of
+/// which the first line says most.
+fn in_short(error: &ProbeError) -> String {
+    let reason = match error {
+        ProbeError::Engine(EngineError::Gone { exit, tail, .. }) => match first_words(tail) {
+            Some(words) => format!("the probe guest ended: {words}"),
+            None => format!("the probe guest ended with {exit}"),
+        },
+        ProbeError::Prepare(source) => format!("{error}: {source}"),
+        ProbeError::Engine(source) => format!("{error}: {source}"),
+        ProbeError::TooSlow { .. } => error.to_string(),
+    };
+    reason.chars().take(REASON_CHARS_MAX).collect()
+}
+
+/// What a program said first, without its own name before it.
+fn first_words(tail: &str) -> Option<&str> {
+    let first = tail.split("; ").next()?;
+    let words = first.split_once(": ").map_or(first, |(_program, words)| words);
+    let words = words.strip_prefix("error: ").unwrap_or(words).trim();
+    (!words.is_empty() && !words.contains("../")).then_some(words)
 }
 
 #[cfg(test)]
@@ -115,5 +131,18 @@ mod tests {
         };
         assert!(reason.contains("1000 times"), "{reason}");
         assert!(!judged(0, 1000).usable());
+    }
+
+    #[test]
+    fn a_reason_is_one_short_clause() {
+        let reason = |tail: &str| {
+            let (operation, exit, tail) = ("running it", "signal 6".to_owned(), tail.to_owned());
+            in_short(&ProbeError::Engine(EngineError::Gone { operation, exit, tail }))
+        };
+        let tail = "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69; qemu-system-x86_64: ../../target/i386/kvm/kvm.c:3183: it";
+        assert_eq!(reason(tail), "the probe guest ended: failed to set MSR 0x10a to 0x69");
+        assert_eq!(reason(""), "the probe guest ended with signal 6");
+        assert_eq!(reason("qemu: ../../a.c:1: f: Assertion failed"), "the probe guest ended with signal 6");
+        assert_eq!(reason(&"x".repeat(1000)).chars().count(), REASON_CHARS_MAX);
     }
 }

@@ -26,11 +26,12 @@ pub(crate) struct Launch {
     env: Vec<(&'static str, OsString)>,
     folder: Option<PathBuf>,
     fds: Vec<OwnedFd>,
+    huge_pages: bool,
 }
 
 impl Launch {
     pub(crate) fn new(program: PathBuf) -> Self {
-        Self { program, args: Vec::new(), env: Vec::new(), folder: None, fds: Vec::new() }
+        Self { program, args: Vec::new(), env: Vec::new(), folder: None, fds: Vec::new(), huge_pages: true }
     }
 
     /// Passes `fd` on, and says which number the program will know it by.
@@ -52,6 +53,11 @@ impl Launch {
         self.folder = Some(folder);
     }
 
+    /// The program gets no huge pages of the kernel's own accord, even where it asks for them.
+    pub(crate) const fn without_huge_pages(&mut self) {
+        self.huge_pages = false;
+    }
+
     /// Starts it with standard input from nowhere and both outputs into `output`, and closes this side's copies of what
     /// was passed. The program is killed when the **thread** that calls this ends.
     pub(crate) fn spawn(self, output: &OwnedFd) -> io::Result<Child> {
@@ -66,7 +72,7 @@ impl Launch {
         let parent = rustix::process::getpid().as_raw_nonzero().get();
         // SAFETY: `in_child` makes nothing but async-signal-safe system calls and neither allocates nor takes a lock; the
         // descriptors in `sources` stay open in this process, and so in its child, until `passed` is dropped below.
-        unsafe { command.pre_exec(move || in_child(parent, &sources)) };
+        unsafe { command.pre_exec(move || in_child(parent, &sources, self.huge_pages)) };
         let child = command.spawn();
         drop(passed);
         child
@@ -100,7 +106,7 @@ impl Passed {
 }
 
 /// Runs in the child between fork and exec.
-fn in_child(parent: i32, sources: &[RawFd]) -> io::Result<()> {
+fn in_child(parent: i32, sources: &[RawFd], huge_pages: bool) -> io::Result<()> {
     // A limit of one byte, not zero: with zero the kernel still feeds a core dump, and so guest memory, to a piped handler.
     let no_core = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
     // SAFETY: plain system calls on values of this function; none of them touches memory of this process but `no_core`.
@@ -113,6 +119,9 @@ fn in_child(parent: i32, sources: &[RawFd]) -> io::Result<()> {
         check(libc::setsid())?;
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
         check(libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core))?;
+        if !huge_pages {
+            check(libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0))?;
+        }
         libc::umask(0o077);
         let mut target = FIRST_FD;
         for source in sources {

@@ -99,6 +99,10 @@ impl QemuEngine {
             channel_fd,
         };
         launch.args(machine.args());
+        if self.acceleration != Acceleration::Kvm {
+            // QEMU's cache of translated code would take 16 MiB of them for the 11 a guest's first commands need.
+            launch.without_huge_pages();
+        }
         let mut process = EngineProcess::spawn(launch, &self.program.path().to_string_lossy())?;
         let console_tail = Tail::default();
         process.keep_tail_of(console, console_tail.clone());
