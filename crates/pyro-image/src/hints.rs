@@ -20,7 +20,10 @@ impl ImageError {
                         .to_owned(),
                 ]
             }
-            Self::MirrorUntrusted { .. } => vec!["install the package debian-archive-keyring".to_owned()],
+            Self::MirrorUntrusted { .. } => vec![
+                "check the mirror's address: what is no archive has no signature".to_owned(),
+                "install the package debian-archive-keyring".to_owned(),
+            ],
             Self::PackageMissing { .. } => {
                 vec!["check that the mirror carries the suite and its security updates".to_owned()]
             }

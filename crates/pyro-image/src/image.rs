@@ -70,42 +70,67 @@ pub(crate) struct Tree<'a> {
     pub(crate) ids: Ids,
 }
 
+/// What mkfs is given whatever the size.
+pub(crate) fn options() -> String {
+    format!(
+        "-q -F -b 4096 -m 0 -L pyro-base -U {UUID} -I 256 -O ^has_journal,^resize_inode \
+         -E hash_seed={HASH_SEED},lazy_itable_init=0,nodiscard,root_owner=0:0"
+    )
+}
+
+/// An image's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) blocks: u64,
+    pub(crate) inodes: u64,
+}
+
+/// What find prints of a tree for [`sizes`].
+pub(crate) const FIND_FORMAT: &str = "%y %s %n\\n";
+
+/// Sizes to try for a tree, from what find printed of it: one is as a rule enough, mkfs knows better what it needs itself.
+pub(crate) fn sizes(found: &str) -> impl Iterator<Item = Size> + use<> {
+    let mut extent = Extent::default();
+    for line in found.lines() {
+        let mut words = line.split(' ');
+        let kind = words.next().unwrap_or_default();
+        let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let (size_bytes, links) = (number(), number());
+        extent.add(kind, size_bytes, links);
+    }
+    let size = move |slack| Size { blocks: extent.image_blocks(slack), inodes: extent.image_inodes() };
+    [2, 12, 40].into_iter().map(size).filter(|size| size.blocks <= BLOCKS_MAX)
+}
+
 /// Writes the tree as the ext4 image [`FILE`] beside it.
 pub(crate) fn write(work: &Work<'_>, tree: &Tree<'_>) -> Result<(), ImageError> {
     work.progress.phase(Phase::Image);
-    let extent = measure(work, tree)?;
     let mut last = None;
-    for slack_percent in [2, 12, 40] {
-        let blocks = extent.image_blocks(slack_percent);
-        if blocks > BLOCKS_MAX {
-            break;
-        }
+    for size in sizes(&measure(work, tree)?) {
         // mkfs keeps the size of a file that exists.
         let _ = std::fs::remove_file(tree.dir.join(FILE));
-        match make(work, tree, blocks, extent.image_inodes())? {
+        match make(work, tree, size)? {
             None => return Ok(()),
             Some(error) => last = Some(error),
         }
     }
-    Err(last.unwrap_or(ImageError::Step {
+    Err(last.unwrap_or_else(too_large))
+}
+
+/// The error for a tree for which there are no [`sizes`].
+pub(crate) fn too_large() -> ImageError {
+    ImageError::Step {
         operation: "writing the disk image",
         status: "not started".to_owned(),
         tail: "the root file system is larger than 64 GiB".to_owned(),
-    }))
+    }
 }
 
 /// Runs mkfs; `Some` is a failure that more room may cure.
-fn make(
-    work: &Work<'_>,
-    tree: &Tree<'_>,
-    blocks: u64,
-    inodes: u64,
-) -> Result<Option<ImageError>, ImageError> {
+fn make(work: &Work<'_>, tree: &Tree<'_>, size: Size) -> Result<Option<ImageError>, ImageError> {
     let mut command = namespace::with_ids(work.config, program::MKFS, tree.ids)?;
-    command.args(["-q", "-F", "-b", "4096", "-m", "0", "-L", "pyro-base", "-U", UUID]);
-    command.args(["-I", "256", "-N", &inodes.to_string(), "-O", "^has_journal,^resize_inode"]);
-    command.args(["-E", &format!("hash_seed={HASH_SEED},lazy_itable_init=0,nodiscard,root_owner=0:0")]);
-    command.args(["-d", "root", FILE, &blocks.to_string()]).current_dir(tree.dir);
+    command.args(options().split_whitespace()).args(["-N", &size.inodes.to_string()]);
+    command.args(["-d", "root", FILE, &size.blocks.to_string()]).current_dir(tree.dir);
     let operation = "writing the disk image";
     let ended = Task::new(operation, command, work.cancel).lend(&work.lent).end(&mut |_| {})?;
     if ended.status.success() {
@@ -116,26 +141,15 @@ fn make(
     if too_small { Ok(Some(error)) } else { Err(error) }
 }
 
-fn measure(work: &Work<'_>, tree: &Tree<'_>) -> Result<Extent, ImageError> {
+fn measure(work: &Work<'_>, tree: &Tree<'_>) -> Result<String, ImageError> {
     let mut command = namespace::with_ids(work.config, program::FIND, tree.ids)?;
-    command.args(["root", "-xdev", "-printf", "%y %s %n\\n"]).current_dir(tree.dir);
+    command.args(["root", "-xdev", "-printf", FIND_FORMAT]).current_dir(tree.dir);
     let operation = "measuring the root file system";
     let ended = Task::new(operation, command, work.cancel).lend(&work.lent).end(&mut |_| {})?;
     if !ended.status.success() {
         return Err(namespace::failure(operation, &ended));
     }
-    let mut extent = Extent::default();
-    for line in String::from_utf8_lossy(&ended.stdout).lines() {
-        let mut words = line.split(' ');
-        let number = |words: &mut std::str::Split<'_, char>| {
-            words.next().and_then(|word| word.parse().ok()).unwrap_or(0)
-        };
-        if let Some(kind) = words.next() {
-            let (size, links) = (number(&mut words), number(&mut words));
-            extent.add(kind, size, links);
-        }
-    }
-    Ok(extent)
+    Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
 }
 
 #[cfg(test)]
@@ -153,6 +167,14 @@ mod tests {
         extent.add("d", 0, 2);
         extent.add("c", 0, 1);
         assert_eq!(extent, Extent { inodes: 7, blocks: 1 + 2 + 1 + 2 });
+    }
+
+    #[test]
+    fn sizes_grow_and_nonsense_counts_for_nothing() {
+        let sizes: Vec<Size> = sizes("d 4096 2\nf 100000 1\n\nx\nf -3 what\n").collect();
+        assert_eq!(sizes.len(), 3);
+        assert!(sizes[0].blocks < sizes[2].blocks);
+        assert_eq!(super::sizes(&format!("f {} 1", 1_u64 << 40)).count(), 0);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use crate::Cancel;
 use crate::atomic;
 use crate::bootstrap;
+use crate::bootstrap::Recipe;
 use crate::catalogue::Entry;
 use crate::catalogue::EntrySource;
 use crate::config::Config;
@@ -19,7 +20,6 @@ use crate::environment::Environment;
 use crate::error::At;
 use crate::error::ImageError;
 use crate::image;
-use crate::image::Tree;
 use crate::install;
 use crate::kernel;
 use crate::kernel::AptRoot;
@@ -30,7 +30,6 @@ use crate::manifest;
 use crate::manifest::EnvironmentManifest;
 use crate::mirror::Mirror;
 use crate::namespace;
-use crate::namespace::Ids;
 use crate::program;
 use crate::progress::Phase;
 use crate::progress::PhaseTime;
@@ -186,13 +185,16 @@ fn fill(work: &Work<'_>, entry: &Entry, partial: &Path) -> Result<(), ImageError
             let mirror = Mirror::configured(work.config)?;
             let kernel = newest_kernel(work, &mirror)?;
             let apt = AptRoot::prepare(work, &mirror, suite)?;
-            let (root, scratch) = (partial.join("root"), partial.join("tmp"));
-            work.layout.make(&scratch)?;
             work.progress.phase(Phase::Lists);
-            bootstrap::bootstrap(work, &apt, &mirror, suite, packages, &root, &scratch)?;
-            image::write(work, &Tree { dir: partial, ids: Ids::Own })?;
-            namespace::remove_tree(work.config, &root)?;
-            namespace::remove_tree(work.config, &scratch)?;
+            let lists_are_fresh = suite == kernel::SUITE;
+            let recipe = Recipe {
+                mirror: &mirror,
+                suite,
+                packages,
+                lists_are_fresh,
+                space_mib: entry.build_space_mib,
+            };
+            bootstrap::bootstrap(work, &apt, &recipe, partial)?;
             kernel
         }
         EntrySource::Rootfs { archive } => {

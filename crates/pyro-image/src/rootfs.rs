@@ -73,7 +73,7 @@ pub(crate) fn import(
 fn unpack(work: &Work<'_>, archive: &Path, dir: &Path) -> Result<(), ImageError> {
     let bad = |reason: String| ImageError::Rootfs { path: archive.to_owned(), reason };
     let free_mib = space::free_mib(dir)?.saturating_sub(RESERVE_MIB);
-    let input = File::open(archive).at("opening", archive)?;
+    let input = File::open(archive).map_err(|error| bad(error.to_string()))?;
     let (read_end, write_end) =
         rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at("opening a pipe for", archive)?;
     let mut command = namespace::with_ids(work.config, program::SH, Ids::Subordinate)?;

@@ -169,6 +169,7 @@ pub(crate) fn failure(dir: &Path, operation: &'static str, ended: &Ended) -> Ima
         let package = text.split_whitespace().last().unwrap_or_default().trim_matches('\'').to_owned();
         return ImageError::PackageMissing { package };
     }
+    // Without anything fetched there is nothing that could be signed: apt then complains of both.
     let unreachable = [
         "Failed to fetch",
         "Could not resolve",
@@ -178,6 +179,14 @@ pub(crate) fn failure(dir: &Path, operation: &'static str, ended: &Ended) -> Ima
     ];
     if let Some(reason) = line(&unreachable) {
         return ImageError::MirrorUnreachable { reason };
+    }
+    if let Some(reason) = line(&["is not signed"]) {
+        let nothing_there = ended.stderr.contains("404") || ended.stderr.contains("403");
+        return if nothing_there {
+            ImageError::MirrorUnreachable { reason }
+        } else {
+            ImageError::MirrorUntrusted { reason }
+        };
     }
     namespace::failure(operation, ended)
 }
@@ -204,6 +213,11 @@ mod tests {
                 "W: GPG error: http://m sid InRelease: The following signatures couldn't be verified: NO_PUBKEY 1",
                 "mirror_untrusted",
             ),
+            (
+                "Err:1 http://m sid Release\n  404  Not Found\nE: The repository 'm' does not have a Release file.",
+                "mirror_unreachable",
+            ),
+            ("E: The repository 'http://m sid InRelease' is not signed.", "mirror_untrusted"),
             ("E: Unable to locate package nonesuch", "package_missing"),
             ("E: Write error - write (28: No space left on device)", "disk_full"),
             ("unshare: unshare failed: Operation not permitted", "namespace_unavailable"),
