@@ -59,8 +59,8 @@ pub trait Guest: Debug + Send {
     /// Lets them run again.
     async fn resume(&mut self) -> Result<(), EngineError>;
 
-    /// Does what can be done of a snapshot while the guest runs, so that its pause is shorter: copies the memory file the guest
-    /// was restored from, which never changes. The next [`Self::snapshot`] should be to the same files; if there is none,
+    /// Does what can be done of a snapshot while the guest runs, so that its pause is shorter: writes `files.memory` as the
+    /// memory is now, of which [`Self::snapshot`] to the same files then corrects what has changed. If there is none,
     /// what was prepared is removed again. Never needed.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod sparse;
 pub(crate) use private::PrivatePages;
 pub(crate) use sparse::copy;
 pub use sparse::punch_zero_pages;
+pub(crate) use sparse::update;
 
 /// Bytes of the pages that are looked at, on every machine this runs on.
 pub(crate) const PAGE_BYTES: usize = 4096;

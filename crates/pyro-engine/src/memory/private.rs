@@ -1,11 +1,11 @@
-//! What a process has written to its private mapping of a memory file. It must be paused while this reads, and its parent or
-//! its user must be who asks.
+//! What a process has written to its private mapping of a memory file. Its parent or its user must be who asks; what it writes
+//! while this reads may or may not be seen.
 
 use super::BUFFER_BYTES;
 use super::pagemap::Mapping;
 use super::pagemap::own_pages;
 use super::pagemap::private_mappings;
-use super::sparse::replace_pages;
+use super::sparse::Update;
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -35,16 +35,17 @@ impl PrivatePages {
         Ok(Self { memory, pagemap, mappings })
     }
 
-    /// Writes every page that the process has of its own to its place in `to`, which holds what the mapped file holds.
-    pub(crate) fn copy_to(&self, to: &File) -> io::Result<()> {
+    /// Brings every page that the process has of its own to its place in `to`, which holds what the mapped file holds.
+    pub(crate) fn update(&self, to: &File) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER_BYTES];
+        let mut update = Update::of(to);
         for Mapping { addresses, offset } in &self.mappings {
             own_pages(&self.pagemap, addresses, |run| {
                 let mut at = run.start;
                 while at < run.end {
                     let wanted = usize::try_from(run.end - at).unwrap_or(usize::MAX).min(buffer.len());
                     self.memory.read_exact_at(&mut buffer[..wanted], at)?;
-                    replace_pages(to, offset + (at - addresses.start), &buffer[..wanted])?;
+                    update.pages(offset + (at - addresses.start), &buffer[..wanted])?;
                     at += wanted as u64;
                 }
                 Ok(())

@@ -26,13 +26,48 @@ pub(crate) fn copy(from: &File, to: &File) -> io::Result<()> {
 
 /// Writes `bytes` at `at`, where the file is a hole, leaving out pages that are all zero.
 fn write_pages(to: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
-    runs(bytes, |page| !is_zero(page), |run| to.write_all_at(&bytes[run.clone()], at + run.start as u64))
+    runs(
+        bytes.len(),
+        |page| !is_zero(&bytes[page]),
+        |run| to.write_all_at(&bytes[run.clone()], at + run.start as u64),
+    )
 }
 
-/// Writes `bytes` at `at`, where the file may hold anything: pages that are all zero become holes.
-pub(super) fn replace_pages(to: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
-    write_pages(to, at, bytes)?;
-    punch_pages(to, at, bytes)
+/// Brings to `to` whatever differs in what is no hole in `from`.
+pub(crate) fn update(from: &File, to: &File) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut update = Update::of(to);
+    each_piece(from, &mut buffer, |at, piece| update.pages(at, piece))
+}
+
+/// Brings a file up to date, writing only what differs: comparing is far quicker than dirtying the file's pages again.
+pub(super) struct Update<'a> {
+    file: &'a File,
+    present: Vec<u8>,
+}
+
+impl<'a> Update<'a> {
+    pub(super) fn of(file: &'a File) -> Self {
+        Self { file, present: vec![0; BUFFER_BYTES] }
+    }
+
+    /// Makes the file hold `bytes`, at most [`BUFFER_BYTES`] of whole pages, at `at`. Pages that became zero become holes.
+    pub(super) fn pages(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let present = &mut self.present[..bytes.len()];
+        self.file.read_exact_at(present, at)?;
+        if present == bytes {
+            return Ok(());
+        }
+        let same = |range: Range<usize>| present[range.clone()] == bytes[range];
+        runs(
+            bytes.len(),
+            |page| !same(page),
+            |run| {
+                write_pages(self.file, at + run.start as u64, &bytes[run.clone()])?;
+                punch_pages(self.file, at + run.start as u64, &bytes[run])
+            },
+        )
+    }
 }
 
 /// Makes holes of the all-zero pages of the file at `path`, which nobody may be using, and returns how many bytes that were
@@ -54,32 +89,28 @@ pub fn punch_zero_pages(path: &Path) -> io::Result<u64> {
 
 fn punch_pages(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    runs(bytes, is_zero, |run| {
-        let (start, end) = (at + run.start as u64, at + run.end as u64);
-        // Most are holes already, and asking costs a tenth of punching.
-        match next_data(file, start)? {
-            Some(data) if data.start < end => Ok(rustix::fs::fallocate(file, flags, start, end - start)?),
-            _ => Ok(()),
-        }
-    })
+    runs(
+        bytes.len(),
+        |page| is_zero(&bytes[page]),
+        |run| Ok(rustix::fs::fallocate(file, flags, at + run.start as u64, run.len() as u64)?),
+    )
 }
 
-/// Calls `act` with each longest range of neighbouring pages of `bytes` for which `wanted` holds.
+/// Calls `act` with each longest range of neighbouring pages of the first `bytes` bytes for which `wanted` holds.
 fn runs(
-    bytes: &[u8],
-    wanted: impl Fn(&[u8]) -> bool,
+    bytes: usize,
+    wanted: impl Fn(Range<usize>) -> bool,
     mut act: impl FnMut(Range<usize>) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut start = None;
-    for (index, page) in bytes.chunks(PAGE_BYTES).enumerate() {
-        let at = index * PAGE_BYTES;
-        if wanted(page) {
+    for at in (0..bytes).step_by(PAGE_BYTES) {
+        if wanted(at..bytes.min(at + PAGE_BYTES)) {
             start.get_or_insert(at);
         } else if let Some(start) = start.take() {
             act(start..at)?;
         }
     }
-    start.map_or(Ok(()), |start| act(start..bytes.len()))
+    start.map_or(Ok(()), |start| act(start..bytes))
 }
 
 /// Reads what is no hole in `file`, in whole pages and pieces that fit into `buffer`.
@@ -162,7 +193,7 @@ mod tests {
         let (file, mut content) = patchy();
         let mut news = vec![0; 3 * PAGE_BYTES];
         news[PAGE_BYTES] = 9;
-        replace_pages(file.as_file(), 14 * PAGE, &news).unwrap();
+        Update::of(file.as_file()).pages(14 * PAGE, &news).unwrap();
         content[14 * PAGE_BYTES..17 * PAGE_BYTES].copy_from_slice(&news);
         assert!(std::fs::read(file.path()).unwrap() == content);
     }
@@ -173,5 +204,19 @@ mod tests {
         from.set_len(64 * PAGE).unwrap();
         copy(&from, &to).unwrap();
         assert_eq!((to.metadata().unwrap().len(), allocated(&to)), (64 * PAGE, 0));
+    }
+
+    #[test]
+    fn an_update_brings_what_changed_since_the_copy() {
+        let (from, mut content) = patchy();
+        let to = tempfile::NamedTempFile::new().unwrap();
+        copy(from.as_file(), to.as_file()).unwrap();
+        from.as_file().write_all_at(&[0; PAGE_BYTES], 3 * PAGE).unwrap();
+        from.as_file().write_all_at(&[8; 2 * PAGE_BYTES], 500 * PAGE).unwrap();
+        content[3 * PAGE_BYTES..4 * PAGE_BYTES].fill(0);
+        content[500 * PAGE_BYTES..502 * PAGE_BYTES].fill(8);
+        update(from.as_file(), to.as_file()).unwrap();
+        assert!(std::fs::read(to.path()).unwrap() == content);
+        assert!(allocated(to.as_file()) <= 5 * PAGE, "{} bytes", allocated(to.as_file()));
     }
 }

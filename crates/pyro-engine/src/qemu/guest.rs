@@ -116,9 +116,9 @@ impl QemuGuest {
         }
         let new = match prepared {
             Some(prepared) => prepared,
-            None => NewMemory::prepare(&self.memory, path).await?,
+            None => NewMemory::create(&self.memory, path).await?,
         };
-        new.complete(&self.memory, self.pid()).await?;
+        new.update(&self.memory, self.pid()).await?;
         Ok(Some(new))
     }
 
@@ -168,7 +168,9 @@ impl Guest for QemuGuest {
         // An earlier one that was never used must be gone before its place is taken.
         self.prepared = None;
         if !self.memory.is_at(&files.memory) {
-            self.prepared = Some(NewMemory::prepare(&self.memory, &files.memory).await?);
+            let new = NewMemory::create(&self.memory, &files.memory).await?;
+            new.update(&self.memory, self.pid()).await?;
+            self.prepared = Some(new);
         }
         Ok(())
     }

@@ -90,23 +90,28 @@ pub(super) struct NewMemory {
 }
 
 impl NewMemory {
-    /// A file at `path` with everything in it that a guest with `memory` cannot change any more.
-    pub(super) async fn prepare(memory: &GuestMemory, path: &Path) -> Result<Self, EngineError> {
+    /// A file at `path` with everything in it that a guest with `memory` cannot change.
+    pub(super) async fn create(memory: &GuestMemory, path: &Path) -> Result<Self, EngineError> {
         let file = create(path, true).map_err(|source| copying(path, source))?;
         let new = Self { file: Arc::new(file), path: path.to_owned(), kept: false };
-        if let GuestMemory::CopyOnWrite(from) = memory {
-            let (from, to) = (Arc::clone(from), Arc::clone(&new.file));
-            aside(path, move || memory::copy(&from, &to)).await?;
-        }
+        let (from, to) = (memory.clone(), Arc::clone(&new.file));
+        aside(path, move || match from {
+            GuestMemory::CopyOnWrite(from) => memory::copy(&from, &to),
+            GuestMemory::Unnamed(from) | GuestMemory::Shared { file: from, .. } => {
+                to.set_len(from.metadata()?.len())
+            }
+        })
+        .await?;
         Ok(new)
     }
 
-    /// Adds what only a paused guest's memory is sure to hold.
-    pub(super) async fn complete(&self, memory: &GuestMemory, pid: u32) -> Result<(), EngineError> {
+    /// Brings what the guest has written so far; only of a paused guest is that sure to fit together. Nothing here looks for
+    /// memory that the guest gave back since the last time: it could only do that through a balloon, and has none.
+    pub(super) async fn update(&self, memory: &GuestMemory, pid: u32) -> Result<(), EngineError> {
         let (from, to) = (memory.clone(), Arc::clone(&self.file));
         aside(&self.path, move || match from {
-            GuestMemory::Unnamed(from) | GuestMemory::Shared { file: from, .. } => memory::copy(&from, &to),
-            GuestMemory::CopyOnWrite(from) => PrivatePages::of(pid, &from)?.copy_to(&to),
+            GuestMemory::Unnamed(from) | GuestMemory::Shared { file: from, .. } => memory::update(&from, &to),
+            GuestMemory::CopyOnWrite(from) => PrivatePages::of(pid, &from)?.update(&to),
         })
         .await
     }
