@@ -138,13 +138,19 @@ pub(crate) fn key(config: &Config) -> Result<Sha256Hex, ImageError> {
 
 fn make(config: &Config, path: &Path, size_mib: u64) -> Result<(), ImageError> {
     let parent = path.parent().unwrap_or(Path::new("/"));
-    let aside = tempfile_in(parent)?;
-    let outcome = fill(config, &aside, size_mib).and_then(|()| {
-        std::fs::rename(&aside, path).at("renaming", &aside)?;
+    let (made, sparse) = (tempfile_in(parent)?, tempfile_in(parent)?);
+    let outcome = fill(config, &made, size_mib).and_then(|()| {
+        // mkfs has its tables allocated though nothing was written to them: of the copy, only what was written is left.
+        let from = File::open(&made).at("opening", &made)?;
+        let to = OpenOptions::new().write(true).open(&sparse).at("opening", &sparse)?;
+        copy_sparse(&from, &to).at("copying", &made)?;
+        to.sync_all().at("syncing", &sparse)?;
+        std::fs::rename(&sparse, path).at("renaming", &sparse)?;
         atomic::sync_dir(parent)
     });
-    if outcome.is_err() {
-        let _ = std::fs::remove_file(&aside);
+    for aside in [made, sparse] {
+        // Neither is there any more, or something else is told to the caller.
+        let _ = std::fs::remove_file(aside);
     }
     outcome
 }
@@ -168,8 +174,7 @@ fn fill(config: &Config, path: &Path, size_mib: u64) -> Result<(), ImageError> {
     command.args(OPTIONS).args(["-J", &format!("size={journal_mib}")]);
     command.arg(path).arg(format!("{size_mib}M"));
     let cancel = Cancel::new().at("opening an event for", path)?;
-    Task::new("making a writable disk", command, &cancel).run(&mut |_| {})?;
-    atomic::sync_file(path)
+    Task::new("making a writable disk", command, &cancel).run(&mut |_| {}).map(drop)
 }
 
 #[cfg(test)]
@@ -205,6 +210,8 @@ mod tests {
         let first = RwTemplate::ensure(&config, &layout, 64).unwrap();
         let second = RwTemplate::ensure(&config, &layout, 64).unwrap();
         assert_eq!(first.file.metadata().unwrap().ino(), second.file.metadata().unwrap().ino());
+        assert!(first.file.metadata().unwrap().blocks() * 512 < 8 << 20, "the template is sparse itself");
+        assert_eq!(std::fs::read_dir(layout.rw()).unwrap().count(), 1, "nothing is left beside it");
         let other = RwTemplate::ensure(&config, &layout, 65).unwrap();
         assert_ne!(first.path, other.path);
     }
