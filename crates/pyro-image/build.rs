@@ -38,10 +38,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=PYRO_AGENT_PATH");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let agent = match env::var_os("PYRO_AGENT_PATH") {
-        Some(path) => PathBuf::from(path),
+        Some(path) => {
+            println!("cargo::rerun-if-changed={}", PathBuf::from(&path).display());
+            PathBuf::from(path)
+        }
+        // Not the file that is built here: it is always newer than this run, and would be built again every time.
         None => build_agent(&out)?,
     };
-    println!("cargo::rerun-if-changed={}", agent.display());
     let bytes = std::fs::read(&agent).map_err(|error| format!("reading {}: {error}", agent.display()))?;
     std::fs::write(out.join("pyro-agent"), &bytes)?;
     let mut digest = String::new();

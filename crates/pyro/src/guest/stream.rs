@@ -44,9 +44,15 @@ impl StreamReader {
 
 impl Drop for StreamReader {
     fn drop(&mut self) {
+        let mut grant = None;
         if let Some(stream) = self.shared.lock().streams.get_mut(&self.id) {
             stream.reader_alive = false;
-            stream.inbound = Vec::new();
+            // What was not read counts as read: the guest's program must not wait for a reader who has gone.
+            let unread = std::mem::take(&mut stream.inbound);
+            grant = stream.receive.consume(unread.len());
+        }
+        if let Some(grant) = grant {
+            self.shared.grant(self.id, grant);
         }
         self.shared.collect(self.id);
     }
