@@ -108,8 +108,9 @@ impl Passed {
 /// Runs in the child between fork and exec.
 fn in_child(parent: i32, sources: &[RawFd], huge_pages: bool) -> io::Result<()> {
     // A limit of one byte, not zero: with zero the kernel still feeds a core dump, and so guest memory, to a piped handler.
-    let no_core = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
-    // SAFETY: plain system calls on values of this function; none of them touches memory of this process but `no_core`.
+    let mut no_core = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
+    let mut core = no_core;
+    // SAFETY: plain system calls on values of this function; none of them touches memory of this process but `core` and `no_core`.
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
         if libc::getppid() != parent {
@@ -118,6 +119,11 @@ fn in_child(parent: i32, sources: &[RawFd], huge_pages: bool) -> io::Result<()> 
         // A session of its own: a terminal's Ctrl-C is for the one who asked for the guest, who then decides.
         check(libc::setsid())?;
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+        check(libc::getrlimit(libc::RLIMIT_CORE, &raw mut core))?;
+        if core.rlim_max == 0 {
+            // What sudo leaves; an ordinary user may not raise it again.
+            no_core = core;
+        }
         check(libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core))?;
         if !huge_pages {
             check(libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0))?;
@@ -138,4 +144,25 @@ fn in_child(parent: i32, sources: &[RawFd], huge_pages: bool) -> io::Result<()> 
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limit is lowered in a process of its own, because it cannot be raised again.
+    #[test]
+    fn a_user_whose_core_limit_is_zero_can_start_programs() {
+        const PLAYED: &str = "PYRO_ENGINE_TEST_NO_CORE";
+        if std::env::var_os(PLAYED).is_some() {
+            let nothing = OwnedFd::from(std::fs::File::options().write(true).open("/dev/null").unwrap());
+            let mut child = Launch::new("/bin/true".into()).spawn(&nothing).unwrap();
+            assert!(child.wait().unwrap().success());
+            return;
+        }
+        let name = "process::launch::tests::a_user_whose_core_limit_is_zero_can_start_programs";
+        let this = std::env::current_exe().unwrap();
+        let run = format!("ulimit -Hc 0; exec '{}' --exact {name}", this.display());
+        assert!(Command::new("/bin/sh").args(["-c", &run]).env(PLAYED, "1").output().unwrap().status.success());
+    }
 }
