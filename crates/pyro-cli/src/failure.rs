@@ -4,6 +4,7 @@
 use crate::exit;
 use crate::output;
 use pyro::Coded;
+use pyro::code;
 use pyro::code::chain;
 use serde_json::json;
 use std::ffi::OsString;
@@ -48,7 +49,7 @@ impl Failure {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let hints = lines.map(|line| line.trim_start_matches("tip: ").to_owned()).collect();
-        Self { code: "usage".to_owned(), message, hints, exit_code: exit::USAGE, quiet: false }
+        Self { code: code::USAGE.to_owned(), message, hints, exit_code: exit::USAGE, quiet: false }
     }
 
     /// A failure that has a code of its own and no error behind it.

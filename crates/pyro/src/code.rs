@@ -119,4 +119,62 @@ codes! {
     LIMIT_EXCEEDED = "limit_exceeded";
     /// There was no command to run.
     NO_COMMAND = "no_command";
+    /// The command line, or an environment variable, was wrong.
+    USAGE = "usage";
+    /// Neither HOME nor the XDG variables say where things are kept.
+    HOME_MISSING = "home_missing";
+    /// The catalogue has no environment of this name.
+    ENVIRONMENT_UNKNOWN = "environment_unknown";
+    /// The environment is not installed.
+    ENVIRONMENT_NOT_INSTALLED = "environment_not_installed";
+    /// The catalogue file cannot be used.
+    CATALOGUE_INVALID = "catalogue_invalid";
+    /// No Debian mirror is configured.
+    MIRROR_MISSING = "mirror_missing";
+    /// The configured mirror is no address.
+    MIRROR_INVALID = "mirror_invalid";
+    /// The mirror does not answer.
+    MIRROR_UNREACHABLE = "mirror_unreachable";
+    /// The mirror's signatures cannot be verified.
+    MIRROR_UNTRUSTED = "mirror_untrusted";
+    /// The mirror does not have a package that the environment needs.
+    PACKAGE_MISSING = "package_missing";
+    /// A program that builds environments is not installed.
+    PROGRAM_MISSING = "program_missing";
+    /// A step of building an environment failed.
+    IMAGE_BUILD_FAILED = "image_build_failed";
+    /// No user namespace with a range of ids can be made to build in.
+    NAMESPACE_UNAVAILABLE = "namespace_unavailable";
+    /// The cache folder cannot be written to.
+    CACHE_UNWRITABLE = "cache_unwritable";
+    /// Reading or writing a file of the cache failed.
+    IMAGE_IO = "image_io";
+    /// An installed file is not as it was when it was installed.
+    IMAGE_CORRUPT = "image_corrupt";
+    /// The kernel package does not hold what a guest needs.
+    KERNEL_INVALID = "kernel_invalid";
+    /// The root file system archive cannot be used.
+    ROOTFS_INVALID = "rootfs_invalid";
+    /// No disk of this size can be made.
+    DISK_SIZE_INVALID = "disk_size_invalid";
+    /// The work was cancelled.
+    CANCELLED = "cancelled";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The codes that a room beside this one gives out are in the list from which the reference is generated.
+    #[test]
+    fn every_code_of_an_environment_error_is_listed() {
+        let source = include_str!("../../pyro-image/src/error.rs");
+        let after_arrow = source.lines().filter_map(|line| line.split_once("=> \"")).map(|(_, rest)| rest);
+        let codes: Vec<&str> =
+            after_arrow.filter_map(|rest| rest.split_once("\",")).map(|(code, _)| code).collect();
+        assert!(codes.len() > 10, "the codes were not found: {codes:?}");
+        for code in codes {
+            assert!(ALL.iter().any(|(listed, _)| *listed == code), "{code} is not listed");
+        }
+    }
 }

@@ -111,7 +111,10 @@ async fn more_data_than_credit_closes_the_channel() {
 #[tokio::test]
 async fn data_after_the_end_closes_the_channel() {
     let error = failure(Script::new().frame(&Frame::eof(STDOUT)).data(STDOUT, b"late")).await;
-    assert!(matches!(&error, GuestError::Protocol { reason } if reason.contains("after the end")), "{error:?}");
+    assert!(
+        matches!(&error, GuestError::Protocol { reason } if reason.contains("after the end")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

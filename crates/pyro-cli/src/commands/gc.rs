@@ -1,0 +1,56 @@
+//! `pyro gc`.
+
+use crate::exit;
+use crate::failure::Failure;
+use crate::output;
+use crate::settings;
+use pyro::Coded;
+use pyro::image::ImageStore;
+use pyro::state;
+use pyro::template;
+use serde_json::json;
+
+/// Remove everything that nothing needs any more: what killed processes left, templates and environments that are outdated,
+/// broken or unfinished. Never what is in use, and never anything that could not be made again.
+#[derive(Debug, clap::Args)]
+pub struct Gc {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Gc {
+    pub(crate) fn call(&self, engine: &str) -> Result<i32, Failure> {
+        let config = settings::config(engine, exit::FAILED)?;
+        let failed = |error: &dyn Coded| Failure::new(error, exit::FAILED);
+        let store = ImageStore::new(config.image_config()).map_err(|error| failed(&error))?;
+        let scratch = state::sweep(&config);
+        let pruned = store.prune().map_err(|error| failed(&error))?;
+        let templates = template::collect(&config, &store).map_err(|error| {
+            Failure::plain(
+                "image_io",
+                format!("removing templates: {error}"),
+                "check the cache folder's owner",
+                exit::FAILED,
+            )
+        })?;
+        if self.json {
+            output::json(&json!({
+                "deleted_scratch_count": scratch,
+                "deleted_environment_dirs": pruned.deleted_environment_dirs,
+                "deleted_other": pruned.deleted_other,
+                "deleted_template_dirs": templates.deleted_template_dirs,
+                "freed_template_bytes": templates.freed_bytes,
+            }));
+            return Ok(exit::OK);
+        }
+        let dirs =
+            [&pruned.deleted_environment_dirs, &pruned.deleted_other, &templates.deleted_template_dirs];
+        let count = scratch + dirs.iter().map(|dirs| dirs.len()).sum::<usize>();
+        output::line(&format!("Deleted {count} leftovers."));
+        for dir in dirs.into_iter().flatten() {
+            output::line(&format!("- {}", dir.display()));
+        }
+        Ok(exit::OK)
+    }
+}
