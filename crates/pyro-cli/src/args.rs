@@ -40,6 +40,10 @@ pub enum Command {
     Doctor(commands::doctor::Doctor),
     /// Prove the whole life of a guest: create, start, run `git --version`, delete.
     Demo(commands::demo::Demo),
+    /// Measure what guests cost on this machine, beside what the engine alone costs.
+    Bench(commands::bench::Bench),
+    /// Remove everything that nothing needs any more.
+    Gc(commands::gc::Gc),
     /// Print a completion script for a shell.
     Completions(commands::completions::Completions),
     /// Write the manual pages to a folder.

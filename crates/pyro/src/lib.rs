@@ -2,6 +2,7 @@
 //!
 //! This crate must not print, read the environment or the home directory: everything it may use comes in a [`Config`].
 
+pub mod bench;
 pub mod code;
 pub mod command;
 pub mod config;

@@ -1,9 +1,11 @@
 //! One file per command. This one only calls them.
 
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod env;
+pub(crate) mod gc;
 pub(crate) mod man;
 pub(crate) mod run;
 
@@ -18,6 +20,8 @@ pub(crate) fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Run(command) => command.call(&cli.engine),
         Command::Doctor(command) => command.call(&cli.engine),
         Command::Demo(command) => command.call(&cli.engine),
+        Command::Bench(command) => command.call(&cli.engine),
+        Command::Gc(command) => command.call(&cli.engine),
         Command::Completions(command) => Ok(command.call()),
         Command::Man(command) => command.call(),
     }
