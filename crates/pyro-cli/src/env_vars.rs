@@ -24,6 +24,7 @@ env_vars! {
     PYRO_ENVIRONMENT_CACHE_DIR = "PYRO_ENVIRONMENT_CACHE_DIR": "Older name of PYRO_CACHE_DIR, used when that is not set.";
     PYRO_STATE_DIR = "PYRO_STATE_DIR": "Folder for running guests' disks and what persists. Default: $XDG_STATE_HOME/pyro.";
     PYRO_DEBIAN_MIRROR = "PYRO_DEBIAN_MIRROR": "Debian mirror that environments are built from. Default: the one the host's apt is configured with.";
+    PYRO_DEBIAN_SECURITY_MIRROR = "PYRO_DEBIAN_SECURITY_MIRROR": "Security updates that go with PYRO_DEBIAN_MIRROR. The kernel comes from there; set both or neither.";
     PYRO_CATALOG = "PYRO_CATALOG": "File with the user's own environments. Default: $XDG_CONFIG_HOME/pyro/environments.toml, if it exists.";
     PYRO_BOOT_TIMEOUT_SECONDS = "PYRO_BOOT_TIMEOUT_SECONDS": "How long a guest may take to come up before it is given up. Default: 120.";
     PYRO_TEMPLATE_CACHE_MIB = "PYRO_TEMPLATE_CACHE_MIB": "Disk that templates of paused guests may take together, in MiB; the least recently used go first. Default: 8192.";

@@ -36,7 +36,8 @@ pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
         search_path: search_path(),
         fetch_env: PROXIES.iter().filter_map(|name| Some((name.into(), env::var_os(name)?))).collect(),
         engine,
-        debian_mirror: env::var(env_vars::PYRO_DEBIAN_MIRROR).ok().filter(|mirror| !mirror.is_empty()),
+        debian_mirror: text(env_vars::PYRO_DEBIAN_MIRROR),
+        debian_security_mirror: text(env_vars::PYRO_DEBIAN_SECURITY_MIRROR),
         user_catalogue: user_catalogue(),
         template_bytes_max: whole_number(env_vars::PYRO_TEMPLATE_CACHE_MIB, TEMPLATE_CACHE_MIB)?
             * 1024
@@ -54,6 +55,10 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// Whether colour and drawn progress are unwelcome.
 pub(crate) fn plain_output() -> bool {
     env::var_os(env_vars::NO_COLOR).is_some_and(|value| !value.is_empty())
+}
+
+fn text(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Debian keeps mkfs.ext4 and its like where an ordinary user's `PATH` does not lead.

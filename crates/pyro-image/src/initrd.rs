@@ -165,19 +165,13 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kernel = fake_kernel(
             &dir.path().join("k"),
-            &[
-                ("overlay", &[]),
-                ("rng_core", &[]),
-                ("virtio_blk", &[]),
-                ("virtio_net", &[]),
-                ("virtio_rng", &["rng_core"]),
-            ],
+            &[("overlay", &["libcrc32c"]), ("libcrc32c", &[]), ("virtio_blk", &[]), ("virtio_net", &[])],
         );
         let layout = Layout::new(dir.path());
         let (path, _lease) = ensure(&layout, &kernel, b"agent bytes").unwrap();
         let bytes = std::fs::read(&path).unwrap();
         assert!(has(&bytes, b"agent bytes"));
-        assert!(has(&bytes, b"virtio_blk.ko\nrng_core.ko\nvirtio_rng.ko\noverlay.ko\n"));
+        assert!(has(&bytes, b"virtio_blk.ko\nlibcrc32c.ko\noverlay.ko\n"));
         assert!(!has(&bytes, b"virtio_net"));
     }
 

@@ -21,6 +21,8 @@ pub struct Config {
     pub engine: EngineChoice,
     /// Debian mirror for environments; the host's own configuration when absent.
     pub debian_mirror: Option<String>,
+    /// The security updates that go with that mirror.
+    pub debian_security_mirror: Option<String>,
     /// The user's own catalogue file, if it exists.
     pub user_catalogue: Option<PathBuf>,
     /// Bytes of disk that templates may take together; the least recently used go first.
@@ -35,6 +37,7 @@ impl Config {
         pyro_image::Config {
             user_catalogue: self.user_catalogue.clone(),
             mirror: self.debian_mirror.clone(),
+            security_mirror: self.debian_security_mirror.clone(),
             program_path: self.search_path.clone().into(),
             program_env: self.fetch_env.clone(),
             ..pyro_image::Config::new(self.cache_dir.clone())
@@ -51,6 +54,7 @@ impl Config {
             fetch_env: Vec::new(),
             engine: EngineChoice::Auto,
             debian_mirror: None,
+            debian_security_mirror: None,
             user_catalogue: None,
             template_bytes_max: 1 << 30,
             boot_deadline: Duration::from_secs(60),

@@ -7,12 +7,19 @@ const MODULE_BYTES_MAX: usize = 16 << 20;
 const SECTION_HEADER_BYTES: usize = 64;
 
 /// The modules a guest loads to reach its root file system and its agent, where they are not built into the kernel.
-pub(crate) const BOOT: &[&str] =
-    &["virtio_mmio", "virtio_blk", "virtio_console", "virtio_rng", "overlay", "ext4"];
+pub(crate) const BOOT: &[&str] = &["virtio_mmio", "virtio_blk", "virtio_console", "overlay", "ext4"];
 
 /// Modules kept beside the kernel for engines and features that need them.
-pub(crate) const KEPT: &[&str] =
-    &["virtio_pci", "virtio_net", "virtio_balloon", "vsock", "vmw_vsock_virtio_transport", "vmgenid", "tun"];
+pub(crate) const KEPT: &[&str] = &[
+    "virtio_pci",
+    "virtio_net",
+    "virtio_rng",
+    "virtio_balloon",
+    "vsock",
+    "vmw_vsock_virtio_transport",
+    "vmgenid",
+    "tun",
+];
 
 /// The name the kernel uses for the module in this file; `None` for other files.
 pub(crate) fn name_of_file(file: &str) -> Option<String> {
