@@ -165,7 +165,7 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kernel = fake_kernel(
             &dir.path().join("k"),
-            &[("overlay", &["libcrc32c"]), ("libcrc32c", &[]), ("virtio_blk", &[]), ("virtio_net", &[])],
+            &[("libcrc32c", &[]), ("overlay", &["libcrc32c"]), ("virtio_blk", &[]), ("virtio_net", &[])],
         );
         let layout = Layout::new(dir.path());
         let (path, _lease) = ensure(&layout, &kernel, b"agent bytes").unwrap();
