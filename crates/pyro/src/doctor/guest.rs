@@ -2,12 +2,14 @@
 
 use super::Check;
 use super::Kvm;
+use crate::code::chain;
 use crate::config::Config;
 use crate::guest::ExecStreams;
 use crate::identity::GuestId;
 use crate::machine::Machine;
 use crate::machine::Plan;
 use crate::machine::Size;
+use pyro_engine::Acceleration;
 use pyro_engine::Memory;
 use pyro_engine::probe;
 use pyro_engine::probe::KvmDevice;
@@ -17,7 +19,11 @@ use pyro_image::ImageStore;
 use pyro_proto::exec::Ending;
 use pyro_proto::exec::ExecSpec;
 use rustix::fs::Access;
+use std::time::Duration;
 use std::time::Instant;
+
+/// How long the probe guest may take when it is emulated. A busy host needs a while.
+const EMULATION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Whether a probe guest really runs at speed.
 pub(super) async fn kvm(config: &Config) -> (Check, Kvm) {
@@ -35,6 +41,20 @@ pub(super) async fn kvm(config: &Config) -> (Check, Kvm) {
     let report = probe::cached(&config.probe_cache(), &qemu, probe::DEADLINE).await;
     kvm.usable = report.usable();
     (kvm_check(&report), kvm)
+}
+
+/// Whether the probe guest runs in software emulation, and how fast.
+pub(super) async fn emulation(config: &Config) -> Check {
+    let name = "emulation";
+    let Some(qemu) = super::programs::find(&config.search_path, "qemu-system-x86_64") else {
+        return Check::warn(name, "not probed: there is no QEMU to probe with", "install QEMU first");
+    };
+    match probe::measure(&qemu, Acceleration::Emulated, EMULATION_DEADLINE).await {
+        Ok(turns_per_s) => {
+            Check::pass(name, format!("the probe guest runs, at {} million turns per second", turns_per_s / 1_000_000))
+        }
+        Err(error) => Check::fail(name, chain(&error), "install the package qemu-system-x86 again"),
+    }
 }
 
 fn kvm_check(report: &ProbeReport) -> Check {

@@ -90,6 +90,7 @@ pub async fn doctor(config: &Config, options: Options) -> Report {
     let has_qemu = qemu.status == Status::Pass;
     checks.push(kvm_check);
     checks.push(qemu);
+    checks.push(guest::emulation(config).await);
     checks.push(programs::optional(config, "firecracker", "guests run on QEMU in this release"));
     checks.push(programs::optional(config, "jailer", "it is used with Firecracker alone"));
     checks.extend(folders::checks(config));
