@@ -63,6 +63,8 @@ pub struct Machine {
     /// What it was made from, its lease included; nothing for a process on the host.
     plan: Option<Plan>,
     rw: Option<Arc<File>>,
+    /// A lock on what it was restored from, where others might remove that.
+    origin: Option<Arc<File>>,
     token: ByteString,
     generation: u64,
 }
@@ -134,7 +136,22 @@ impl Machine {
         let greeted = greet(guest.as_mut(), attach, config.boot_deadline).await?;
         let times =
             StartTimes { prepare: Duration::ZERO, boot: spawned + greeted.hello, attach: greeted.attach };
-        Ok(Self { id, client: greeted.client, guest, times, plan: None, rw: None, token, generation: FIRST })
+        Ok(Self {
+            id,
+            client: greeted.client,
+            guest,
+            times,
+            plan: None,
+            rw: None,
+            origin: None,
+            token,
+            generation: FIRST,
+        })
+    }
+
+    /// Keeps a lock on what this guest was restored from for as long as it lives.
+    pub(crate) fn hold(&mut self, origin: Arc<File>) {
+        self.origin = Some(origin);
     }
 
     /// Kills the engine and waits until it is gone.

@@ -194,7 +194,7 @@ impl Machine {
         let greeted = greet(guest.as_mut(), attach, config.boot_deadline).await?;
         let times = StartTimes { prepare: prepared, boot: spawned + greeted.hello, attach: greeted.attach };
         let (plan, rw) = (Some(plan.clone()), Some(rw));
-        Ok(Self { id, client: greeted.client, guest, times, plan, rw, token, generation })
+        Ok(Self { id, client: greeted.client, guest, times, plan, rw, origin: None, token, generation })
     }
 
     /// What this guest was made from; nothing for a process on the host.

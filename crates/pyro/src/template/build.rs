@@ -88,7 +88,7 @@ pub(super) async fn build(
     if let Some(template) = Template::open_at(&folder, &key) {
         return Ok(template);
     }
-    super::remove(&folder).at("removing the damaged template", &folder)?;
+    set_aside(&root, &folder)?;
     collect::make_room(config);
     let partial = Partial::make(&root, &key)?;
     let snapshot = boot_and_freeze(config, store, plan, &partial.path).await?;
@@ -99,6 +99,17 @@ pub(super) async fn build(
     Template::open_at(&folder, &key)
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
         .at("opening the new template", &folder)
+}
+
+/// Clears the name of a damaged template. Guests may still live from it; it then goes when they have ended.
+fn set_aside(root: &Path, folder: &Path) -> Result<(), TemplateError> {
+    let removed = super::remove(folder).at("removing the damaged template", folder)?;
+    if removed || !folder.exists() {
+        return Ok(());
+    }
+    let id = GuestId::random().map_err(MachineError::Random)?;
+    let aside = root.join(format!("{}damaged-{id}", collect::PARTIAL));
+    std::fs::rename(folder, aside).at("setting aside the damaged template", folder)
 }
 
 async fn boot_and_freeze(

@@ -120,12 +120,14 @@ pub(super) fn make_room(config: &Config) {
 }
 
 impl Collected {
-    fn remove(&mut self, found: &Found) -> io::Result<()> {
-        if super::remove(&found.folder)? {
+    /// Removes a folder unless it is in use; whether it did.
+    fn remove(&mut self, found: &Found) -> io::Result<bool> {
+        let removed = super::remove(&found.folder)?;
+        if removed {
             self.freed_bytes += found.disk_bytes;
             self.deleted_template_dirs.push(found.folder.clone());
         }
-        Ok(())
+        Ok(removed)
     }
 
     fn shrink(&mut self, config: &Config) -> io::Result<()> {
@@ -136,8 +138,9 @@ impl Collected {
             if total <= config.template_bytes_max {
                 break;
             }
-            self.remove(&found)?;
-            total = total.saturating_sub(found.disk_bytes);
+            if self.remove(&found)? {
+                total = total.saturating_sub(found.disk_bytes);
+            }
         }
         Ok(())
     }

@@ -36,14 +36,15 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A template that is ready, and stays so while this value lives.
 #[derive(Debug)]
 pub struct Template {
     folder: PathBuf,
     document: Document,
-    /// A shared lock on the folder, which its removal needs for itself.
-    _lease: File,
+    /// A shared lock on the folder, which its removal needs for itself. Guests started from it hold it too.
+    lease: Arc<File>,
 }
 
 /// Makes the template of a guest of the default size for an installed environment, unless it is there.
@@ -82,7 +83,7 @@ impl Template {
             return None;
         }
         document::touch(folder);
-        Some(Self { folder: folder.to_owned(), document, _lease: lease })
+        Some(Self { folder: folder.to_owned(), document, lease: Arc::new(lease) })
     }
 
     /// The template for `plan`, built first if it is not there. Other processes that want the same one wait for it.
@@ -97,12 +98,15 @@ impl Template {
         }
     }
 
-    /// Starts a guest from it.
+    /// Starts a guest from it. The template stays while the guest lives, which may yet be snapshotted: what it did not write
+    /// is in the template's memory file.
     ///
     /// # Errors
     /// [`MachineError`], with nothing left behind.
     pub async fn start(&self, config: &Config, plan: &Plan, id: GuestId) -> Result<Machine, MachineError> {
-        Machine::restore(config, plan, &self.document.snapshot, &self.folder, id).await
+        let mut machine = Machine::restore(config, plan, &self.document.snapshot, &self.folder, id).await?;
+        machine.hold(Arc::clone(&self.lease));
+        Ok(machine)
     }
 
     /// Where it is.
@@ -110,10 +114,10 @@ impl Template {
         &self.folder
     }
 
-    /// Removes it, because it turned out not to work. Guests that run from it keep what they have mapped.
+    /// Removes it, because it turned out not to work.
     pub fn discard(self) {
-        let Self { folder, _lease, .. } = self;
-        drop(_lease);
+        let Self { folder, lease, .. } = self;
+        drop(lease);
         // If somebody else still holds it, the next start will find out for itself.
         let _ = remove(&folder);
     }
