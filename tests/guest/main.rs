@@ -3,14 +3,18 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod bench;
 mod endings;
 mod environments;
 mod faults;
+mod forks;
 mod host_compat;
 mod load;
 mod one_shot;
 mod output;
 mod projects;
+mod templates;
+mod unique;
 
 use pyro_testkit::Sandbox;
 
@@ -27,4 +31,10 @@ fn sandbox() -> Sandbox {
 /// A sandbox with an empty cache of its own.
 fn empty_sandbox() -> Sandbox {
     Sandbox::with_empty_cache(env!("CARGO_BIN_EXE_pyro"))
+}
+
+/// A sandbox in which `debian:12` is installed and has no templates, in a cache of its own.
+fn linked_sandbox() -> Sandbox {
+    drop(debian());
+    Sandbox::with_linked_cache(env!("CARGO_BIN_EXE_pyro"))
 }

@@ -1,4 +1,5 @@
-//! For tests alone: runs the `pyro` program in a home of its own, and finds out whether anything is left afterwards.
+//! For tests alone: runs the `pyro` program, or guests through the library, in a home of their own, and finds out whether
+//! anything is left afterwards.
 //! It must not be a dependency of anything that is shipped. What fails here fails the test, so it panics.
 #![expect(
     clippy::unwrap_used,
@@ -7,9 +8,14 @@
     reason = "a test's helper fails by panicking"
 )]
 
+pub mod appearance;
+pub mod library;
+mod linked;
 pub mod outcome;
 pub mod processes;
 pub mod sandbox;
 
+pub use appearance::Appearance;
+pub use library::Library;
 pub use outcome::Outcome;
 pub use sandbox::Sandbox;

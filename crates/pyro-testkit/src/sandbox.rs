@@ -1,5 +1,6 @@
 //! A home of its own for one test, and the shared cache of environments: content-addressed, so sharing it is safe.
 
+use crate::linked;
 use crate::outcome::Outcome;
 use crate::processes;
 use std::ffi::OsStr;
@@ -14,6 +15,7 @@ pub struct Sandbox {
     program: PathBuf,
     home: tempfile::TempDir,
     cache: PathBuf,
+    catalogue: Option<PathBuf>,
 }
 
 impl Sandbox {
@@ -29,11 +31,27 @@ impl Sandbox {
         sandbox
     }
 
+    /// A sandbox whose cache is its own, with the caller's environments and kernels in it but none of its templates. What it
+    /// adds, damages by putting another file in its place, or removes, is its own business.
+    pub fn with_linked_cache(program: impl Into<PathBuf>) -> Self {
+        let sandbox = Self::with_empty_cache(program);
+        linked::cache(&shared_cache(), sandbox.cache());
+        sandbox
+    }
+
     /// A sandbox with this cache.
     pub fn with_cache(program: impl Into<PathBuf>, cache: PathBuf) -> Self {
         // On the same kind of disk as a user's home: a tmpfs would hide what sparse files and disk space do.
         let home = tempfile::Builder::new().prefix("pyro-test-").tempdir_in("/var/tmp").unwrap();
-        Self { program: program.into(), home, cache }
+        Self { program: program.into(), home, cache, catalogue: None }
+    }
+
+    /// Adds the environments of this catalogue, in TOML, to the built-in ones.
+    pub fn with_catalogue(mut self, text: &str) -> Self {
+        let path = self.home().join("environments.toml");
+        std::fs::write(&path, text).unwrap();
+        self.catalogue = Some(path);
+        self
     }
 
     /// Its home folder.
@@ -44,6 +62,16 @@ impl Sandbox {
     /// Its state folder.
     pub fn state(&self) -> PathBuf {
         self.home().join("state")
+    }
+
+    /// Where templates are.
+    pub fn templates(&self) -> PathBuf {
+        self.cache.join("templates")
+    }
+
+    /// Its own catalogue's file.
+    pub fn catalogue(&self) -> Option<&Path> {
+        self.catalogue.as_deref()
     }
 
     /// The cache of environments.
@@ -63,6 +91,9 @@ impl Sandbox {
             .env("PYRO_STATE_DIR", self.state())
             .current_dir(self.home())
             .stdin(Stdio::null());
+        if let Some(catalogue) = &self.catalogue {
+            command.env("PYRO_CATALOG", catalogue);
+        }
         for variable in ["PYRO_DEBIAN_MIRROR", "http_proxy", "https_proxy"] {
             if let Some(value) = std::env::var_os(variable) {
                 command.env(variable, value);
@@ -76,9 +107,12 @@ impl Sandbox {
         Outcome::of(&mut self.pyro(args))
     }
 
-    /// Installs an environment if it is not yet. Processes that want the same one wait for each other.
+    /// Installs an environment if it is not yet. Processes that want the same one wait for each other. An installation that is
+    /// there is not verified, which would read all of it.
     pub fn with_environment(self, name: &str) -> Self {
-        self.run(["env", "pull", name]).succeeds();
+        if self.run(["env", "inspect", name, "--json"]).succeeds().json()["installed"] != true {
+            self.run(["env", "pull", "--no-template", name]).succeeds();
+        }
         self
     }
 
@@ -109,7 +143,8 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn search_path() -> std::ffi::OsString {
+/// Where the program under test looks for others.
+pub fn search_path() -> std::ffi::OsString {
     std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into())
 }
 
