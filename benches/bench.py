@@ -1,56 +1,51 @@
 #!/usr/bin/env python3
 """`make bench`: measures the engine's floor and pyro in one run, and prints what pyro promises beside what it keeps.
-It must not measure anything itself; floor.py and product.py do.
+It must not measure anything itself; floor.py, product.py and pairs.py do.
 
-    bench.py [--runs 5] [--json FILE]
+    bench.py [--runs 20] [--boots 3] [--many 200] [--only LIST] [--json FILE]
 
 The table goes to standard output, and so does the JSON unless a file is named for it. Ends with 1 when a promise is
-broken.
+broken. A machine that does something else meanwhile breaks promises: the load is shown.
 """
 import argparse
 import json
 import os
 import pathlib
-import statistics
 import sys
 
 import floor
+import pairs
 import product
+import promises
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MIB = 1024 * 1024
-# A start that boots, as a template's first one must.
-COLD = ("--no-template",)
-
-# What is promised: name, limit, unit and what it means. A time is promised as a ratio to what the engine alone takes.
-PROMISES = [
-    ("cold_run_ratio", 1.5, "x floor boot", "pyro run, cold, whole process"),
-    ("cold_run_256_mib_s", None, "s", "pyro run, cold, in a guest of 256 MiB"),
-    ("version_s", 0.020, "s", "pyro --version"),
-    ("env_list_s", 0.020, "s", "pyro env list"),
-    ("agent_bytes", 2_000_000, "bytes", "the guest's agent"),
-    ("own_memory_bytes", 20 * MIB, "bytes", "pyro's own memory during a run"),
-]
+# How many runs are started at once, and how many idle guests share the memory that is measured.
+AT_ONCE, IDLE = 20, 10
+PARTS = ("starts", "exec", "cold", "at_once", "fork", "environments", "idle", "many", "rest")
 
 
-def measure_starts(pyro, engine, runs):
-    """Boots of the floor and cold runs of ours in turn, so that what else the machine does falls on both alike."""
-    boots, colds, parts = [], [], []
-    for _ in range(runs):
-        boots.append(engine.boot_s())
-        cold, part = pyro.timed_run(*COLD)
-        colds.append(cold)
-        parts.append(part)
-    return boots, {
-        "cold_run_s": median(colds),
-        "cold_run_ratio": median(cold / boot for cold, boot in zip(colds, boots)),
-        "cold_run_parts_ms": {name: median(part[name] for part in parts) for name in parts[0]},
-    }
+def measure_idle(pyro, guests):
+    rows = pyro.bench("--only", "idle", "--idle-guests", str(guests))
+    if rows["idle_answer"]["n"] != guests:
+        raise RuntimeError(f"not all of {guests} guests answered")
+    return rows["idle_pss"]["p50"], rows["idle_cpu"]["p50"]
 
 
-def measure_rest(pyro):
+def idle(pyro):
+    pss, cpu = measure_idle(pyro, IDLE)
+    return {"idle_guests": IDLE, "idle_pss_mib": pss, "idle_cpu_percent": cpu}
+
+
+def many(pyro, guests):
+    if not guests:
+        return {}
+    pss, cpu = measure_idle(pyro, guests)
+    return {"many_guests": guests, "many_pss_mib": pss, "many_cpu_percent": cpu}
+
+
+def rest(pyro):
     return {
-        "cold_run_256_mib_s": round(pyro.timed_run(*COLD, "--mem-mib", "256")[0], 4),
+        "cold_run_256_mib_s": round(pyro.timed_run(*pairs.COLD, "--mem-mib", "256")[0], 4),
         "version_s": round(pyro.median_seconds(20, "--version"), 4),
         "env_list_s": round(pyro.median_seconds(20, "env", "list"), 4),
         "agent_bytes": pyro.agent_bytes(),
@@ -58,51 +53,62 @@ def measure_rest(pyro):
     }
 
 
-def floor_options(detail, runs):
+def plan(pyro, engine, options):
+    """What is measured, in order: a name, and what gives the floor's figures and ours."""
+    return {
+        "starts": lambda: pairs.restored_starts(pyro, engine, options.runs),
+        "exec": lambda: pairs.warm_commands(pyro, engine, options.runs),
+        "cold": lambda: pairs.cold_starts(pyro, engine, options.boots),
+        "at_once": lambda: pairs.starts_at_once(pyro, engine, AT_ONCE, options.boots),
+        "fork": lambda: pairs.forks(pyro, engine, options.boots),
+        "environments": lambda: ({}, pairs.environments(pyro, options.runs)),
+        "idle": lambda: ({}, idle(pyro)),
+        "many": lambda: ({}, many(pyro, options.many)),
+        "rest": lambda: ({}, rest(pyro)),
+    }
+
+
+def measure(pyro, options):
+    """The floor's figures and ours, from one run."""
+    floor_figures, figures = {}, {}
+    with floor.opened(floor_options(pyro.environment())) as engine:
+        engine.saved()
+        for name, part in plan(pyro, engine, options).items():
+            if name in options.only:
+                print(f"[bench] {name}, load {os.getloadavg()[0]:.2f}", file=sys.stderr, flush=True)
+                of_floor, ours = part()
+                floor_figures.update(of_floor)
+                figures.update(ours)
+    return floor_figures, figures
+
+
+def floor_options(detail):
     kernel = pathlib.Path(detail["kernel_image"])
     arguments = ["--kernel", str(kernel), "--modules", str(kernel.parent / "modules")]
-    return floor.parse([*arguments, "--rootfs", detail["rootfs_image"], "--runs", str(runs)])
+    return floor.parse([*arguments, "--rootfs", detail["rootfs_image"]])
 
 
-def measure(pyro, runs):
-    """The floor's figures and ours, from one run."""
-    with floor.opened(floor_options(pyro.environment(), runs)) as engine:
-        boots, starts = measure_starts(pyro, engine, runs)
-        floor_figures = {"boot_s": median(boots), **engine.restores()}
-    return floor_figures, {**starts, **measure_rest(pyro)}
+def print_figures(title, figures):
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            value = "  ".join(f"{part}={ms}" for part, ms in value.items())
+        print(f"{title:<6} {name:<22} {value}")
 
 
-def median(values):
-    return round(statistics.median(values), 4)
-
-
-def judge(figures):
-    """One row for each promise: what was measured, and whether it is kept."""
-    for name, limit, unit, meaning in PROMISES:
-        value = figures[name]
-        kept = None if limit is None else value <= limit
-        yield {"name": name, "meaning": meaning, "value": value, "limit": limit, "unit": unit, "kept": kept}
-
-
-def number(value):
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) or value >= 1000 else f"{value:.3g}"
-
-
-def print_table(floor_figures, figures, rows):
-    print("floor   " + "  ".join(f"{name}={value}" for name, value in floor_figures.items()))
-    print("run, ms " + "  ".join(f"{name}={value}" for name, value in figures["cold_run_parts_ms"].items()) + "\n")
-    print(f"{'promise':<40} {'measured':>10} {'limit':>10} {'unit':<14} verdict")
-    for row in rows:
-        verdict = {True: "ok", False: "OVER", None: ""}[row["kept"]]
-        values = f"{number(row['value']):>10} {number(row['limit']):>10}"
-        print(f"{row['meaning']:<40} {values} {row['unit']:<14} {verdict}")
+def parts(text):
+    names = text.split(",")
+    unknown = set(names) - set(PARTS)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    return names
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5, help="boots, restores and cold runs, each")
+    parser.add_argument("--runs", type=int, default=20, help="restores, restored runs and no-ops, each")
+    parser.add_argument("--boots", type=int, default=3, help="boots, cold runs, and runs of many at once, each")
+    parser.add_argument("--many", type=int, default=0, metavar="N", help="also hold so many guests at once; takes long")
+    parser.add_argument("--only", type=parts, default=list(PARTS), metavar="LIST", help=",".join(PARTS))
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
     return parser.parse_args()
 
@@ -111,14 +117,20 @@ def main():
     options = parse()
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     pyro = product.Product(target / "release/pyro", ROOT)
-    floor_figures, figures = measure(pyro, options.runs)
-    rows = list(judge(figures))
-    print_table(floor_figures, figures, rows)
-    document = json.dumps({"schema": 1, "floor": floor_figures, "pyro": figures, "promises": rows})
+    load_before = os.getloadavg()[0]
+    floor_figures, figures = measure(pyro, options)
+    loads = {"before": round(load_before, 2), "after": round(os.getloadavg()[0], 2)}
+    rows = list(promises.judge(figures))
+    print_figures("floor", floor_figures)
+    print_figures("pyro", figures)
+    print(f"load   {loads['before']} before, {loads['after']} after, {os.cpu_count()} processors\n")
+    promises.print_table(rows)
+    document = {"schema": 2, "load": loads, "floor": floor_figures, "pyro": figures, "promises": rows}
+    text = json.dumps(document)
     if options.json:
-        options.json.write_text(document + "\n")
+        options.json.write_text(text + "\n")
     else:
-        print("\n" + document)
+        print("\n" + text)
     return 1 if any(row["kept"] is False for row in rows) else 0
 
 

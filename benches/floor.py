@@ -14,7 +14,9 @@ cpio. Prints JSON: boot_s (power-on to the loop answering), restore_s (spawn to 
 `git --version`), noop_s (a warm `true`).
 """
 import argparse
+import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -131,9 +133,9 @@ class Monitor:
 class Guest:
     """One QEMU process: its monitor and the loop's port."""
 
-    def __init__(self, floor, name, share, incoming=False):
+    def __init__(self, floor, name, memory, incoming=False):
         port, monitor = (Listener(floor.folder / f"{name}.{suffix}") for suffix in ("port", "qmp"))
-        self.process = subprocess.Popen(floor.command(name, share, port.path, monitor.path, incoming))
+        self.process = subprocess.Popen(floor.command(name, memory, port.path, monitor.path, incoming))
         floor.guests.append(self)
         self.port = port.accept()
         self.monitor = Monitor(monitor.accept())
@@ -172,13 +174,17 @@ class Floor:
     def __init__(self, options, folder):
         self.options = options
         self.folder = pathlib.Path(folder)
-        self.memory = pathlib.Path("/dev/shm") / f"pyro-floor-{os.getpid()}.mem"
+        # A boot writes to its memory's file, so one that is not saved must not have the saved one's.
+        self.memory, self.unsaved_memory = (
+            pathlib.Path("/dev/shm") / f"pyro-floor-{os.getpid()}.{name}" for name in ("mem", "unsaved")
+        )
         self.initrd = write_initrd(self.folder, options.modules)
         self.guests = []
+        self.numbers = itertools.count()
 
-    def command(self, name, share, port, monitor, incoming):
-        size = self.options.mem
-        memory = f"memory-backend-file,id=m,size={size}M,mem-path={self.memory},share={'on' if share else 'off'}"
+    def command(self, name, memory, port, monitor, incoming):
+        size, share = self.options.mem, "off" if incoming else "on"
+        memory = f"memory-backend-file,id=m,size={size}M,mem-path={memory},share={share}"
         kernel_line = f"console=ttyS0 panic=-1 reboot=t quiet tsc_early_khz={tsc_khz()} tsc=reliable"
         command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
         command += ["-M", "microvm,x-option-roms=off,rtc=on,pcie=off,memory-backend=m", "-m", str(size)]
@@ -191,16 +197,16 @@ class Floor:
         command += ["-qmp", f"unix:{monitor}"]
         return command + (["-incoming", "defer"] if incoming else [])
 
-    def boot(self):
-        """Boots a guest; returns the seconds to its first answer and the guest, still running."""
+    def boot(self, memory):
+        """Boots a guest on this memory file; returns the seconds until it is ready, and the guest, still running."""
         start = time.monotonic()
-        guest = Guest(self, f"boot{len(self.guests)}", share=True)
+        guest = Guest(self, f"boot{next(self.numbers)}", memory)
         guest.wait_until_ready()
         return time.monotonic() - start, guest
 
     def boot_s(self):
         """The seconds of one boot, and nothing left of it."""
-        took, guest = self.boot()
+        took, guest = self.boot(self.unsaved_memory)
         guest.end()
         return took
 
@@ -213,10 +219,15 @@ class Floor:
         guest.monitor.wait_for_migration()
         guest.end()
 
-    def restore(self, index):
-        """One restore: seconds to the first `git --version`, of a warm one, and of a warm `true`."""
+    def saved(self):
+        """Boots a guest and saves it, so that it can be restored from now on."""
+        _, guest = self.boot(self.memory)
+        self.save(guest)
+
+    def restored(self):
+        """One restore: the seconds until `git --version` is answered, and the guest, still running."""
         start = time.monotonic()
-        guest = Guest(self, f"restore{index}", share=False, incoming=True)
+        guest = Guest(self, f"restore{next(self.numbers)}", self.memory, incoming=True)
         guest.monitor.call("migrate-incoming", uri=f"exec:cat {self.folder}/state")
         guest.monitor.wait_for_migration()
         guest.monitor.call("cont")
@@ -224,15 +235,33 @@ class Floor:
         took = time.monotonic() - start
         if not output.startswith("git version"):
             raise RuntimeError(f"the restored guest said {output!r}")
+        return took, guest
+
+    def restore_s(self):
+        """The seconds of one restore, and nothing left of it."""
+        took, guest = self.restored()
+        guest.end()
+        return took
+
+    def restores_at_once_s(self, count):
+        """The seconds until so many restores, all begun at once, have answered and are gone."""
+        start = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            # Taking the results raises what went wrong in any of them.
+            list(pool.map(lambda _: self.restore_s(), range(count)))
+        return time.monotonic() - start
+
+    def measured_restore(self):
+        """One restore: seconds to the first `git --version`, of a warm one, and of a warm `true`."""
+        took, guest = self.restored()
         row = took, guest.warm("git --version"), guest.warm("true")
         guest.end()
         return row
 
     def restores(self):
         """Boots and saves a guest and restores it; returns the medians."""
-        _, guest = self.boot()
-        self.save(guest)
-        rows = [self.restore(index) for index in range(self.options.runs)]
+        self.saved()
+        rows = [self.measured_restore() for _ in range(self.options.runs)]
         restore, warm, noop = (round(statistics.median(column), 4) for column in zip(*rows))
         return {"restore_s": restore, "exec_s": warm, "noop_s": noop, "runs": len(rows)}
 
@@ -247,7 +276,8 @@ def opened(options):
         finally:
             for guest in floor.guests:
                 guest.end()
-            floor.memory.unlink(missing_ok=True)
+            for memory in (floor.memory, floor.unsaved_memory):
+                memory.unlink(missing_ok=True)
 
 
 def measure(options):

@@ -12,6 +12,8 @@ QUESTION = ["--", "git", "--version"]
 # Prints a line as soon as the guest's first command runs, and ends when its input does.
 HELD = ["--", "sh", "-c", "echo up; cat"]
 
+CAPTURED = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
 
 class Product:
     """The release binary."""
@@ -23,8 +25,11 @@ class Product:
     def call(self, *arguments):
         """Runs the program; returns wall seconds and its output, and fails loudly when it fails."""
         start = time.monotonic()
-        done = subprocess.run([self.program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
-        return time.monotonic() - start, done.stdout
+        done = subprocess.run([self.program, *arguments], stdin=subprocess.DEVNULL, **CAPTURED)
+        took = time.monotonic() - start
+        if done.returncode != 0:
+            raise RuntimeError(f"pyro {' '.join(arguments)} ended with {done.returncode}: {done.stderr.decode()}")
+        return took, done.stdout
 
     def json(self, *arguments):
         return json.loads(self.call(*arguments)[1])
@@ -44,6 +49,30 @@ class Product:
         if not report["stdout"].startswith("git version"):
             raise RuntimeError(f"the guest said {report['stdout']!r}")
         return took, report["timings"]
+
+    def restored_s(self, environment=ENVIRONMENT, question=QUESTION):
+        """Wall seconds of a whole process that starts a guest from its template, asks it one thing and ends it."""
+        return self.call("run", environment, *question)[0]
+
+    def restored_at_once_s(self, count):
+        """Wall seconds until so many such processes, all begun at once, have ended well."""
+        start, command = time.monotonic(), [self.program, "run", ENVIRONMENT, *QUESTION]
+        processes = [subprocess.Popen(command, stdin=subprocess.DEVNULL, **CAPTURED) for _ in range(count)]
+        outputs = [process.communicate() for process in processes]
+        took = time.monotonic() - start
+        for process, (answer, words) in zip(processes, outputs):
+            if process.returncode != 0 or not answer.startswith(b"git version"):
+                raise RuntimeError(f"one of {count} runs ended with {process.returncode}: {words.decode()}")
+        return took
+
+    def bench(self, *flags):
+        """What `pyro bench` measures, by the figures' names."""
+        return {row["name"]: row for row in self.json("bench", ENVIRONMENT, "--json", *flags)["rows"]}
+
+    def installed(self, *environments):
+        """Whether all of these are there."""
+        known = self.json("env", "list", "--json")["environments"]
+        return set(environments) <= {environment["name"] for environment in known if environment["installed"]}
 
     def own_memory_bytes(self):
         """The most memory pyro's own process held, its engine's left out, once the guest's first command runs."""

@@ -1,0 +1,50 @@
+"""What pyro promises, and whether figures keep it. It must not measure anything."""
+
+MIB = 1024 * 1024
+
+# Name, limit, unit and what it means. A time that has a floor is promised as a ratio to what the engine alone takes.
+PROMISES = [
+    ("run_p50_ratio", 1.25, "x floor restore", "pyro run, restored, whole process, p50"),
+    ("run_p99_ratio", 2.0, "x floor restore", "pyro run, restored, whole process, p99"),
+    ("exec_ratio", 1.3, "x floor no-op", "warm exec of true in a kept guest, p50"),
+    ("cold_run_ratio", 1.5, "x floor boot", "pyro run, cold, whole process"),
+    ("at_once_ratio", 1.3, "x floor at once", "20 runs at once, until the last ended"),
+    ("fork_10_pause_s", 0.5, "s", "pause of a guest forked into 10"),
+    ("fork_10_child_ratio", 2.0, "x floor restore", "each of these forks, start to answer, p50"),
+    ("environment_ratio", 1.15, "x debian:12-base", "start of debian:12-build"),
+    ("idle_pss_mib", 45, "MiB", "idle guest's share of memory, among others"),
+    ("idle_cpu_percent", 1, "% of a core", "idle guest's processor time"),
+    ("many_pss_mib", 45, "MiB", "the same, with as many as --many"),
+    ("own_memory_bytes", 20 * MIB, "bytes", "pyro's own memory during a run"),
+    ("agent_bytes", 2_000_000, "bytes", "the guest's agent"),
+    ("version_s", 0.020, "s", "pyro --version"),
+    ("env_list_s", 0.020, "s", "pyro env list"),
+    ("cold_run_256_mib_s", None, "s", "pyro run, cold, in a guest of 256 MiB"),
+]
+
+
+def judge(figures):
+    """One row for each promise: what was measured, and whether it is kept; nothing is said of what was not measured."""
+    for name, limit, unit, meaning in PROMISES:
+        value = figures.get(name)
+        kept = None if limit is None or value is None else value <= limit
+        yield {"name": name, "meaning": meaning, "value": value, "limit": limit, "unit": unit, "kept": kept}
+
+
+def verdict(row):
+    if row["value"] is None:
+        return "not measured"
+    return {True: "ok", False: "OVER", None: ""}[row["kept"]]
+
+
+def number(value):
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) or value >= 1000 else f"{value:.3g}"
+
+
+def print_table(rows):
+    print(f"{'promise':<44} {'measured':>10} {'limit':>10} {'unit':<17} verdict")
+    for row in rows:
+        values = f"{number(row['value']):>10} {number(row['limit']):>10}"
+        print(f"{row['meaning']:<44} {values} {row['unit']:<17} {verdict(row)}")
