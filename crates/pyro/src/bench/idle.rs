@@ -1,4 +1,4 @@
-//! What guests cost that do nothing: memory and processor time.
+//! What guests cost that do nothing, memory and processor time, and that they are still there.
 
 use super::BenchError;
 use super::lab::Lab;
@@ -30,6 +30,9 @@ pub(super) async fn measure(lab: &Lab, guests: u32, samples: &mut Samples) -> Re
         samples.push(metric::IDLE_PSS, after.pss_kib as f64 / KIB_PER_MIB);
         let cpu_ms = after.cpu_ms.saturating_sub(before.cpu_ms);
         samples.push(metric::IDLE_CPU, cpu_ms as f64 / window_ms * PERCENT);
+    }
+    for machine in &machines {
+        samples.push_time(metric::IDLE_ANSWER, lab.ask(&machine.client).await?);
     }
     for machine in machines {
         machine.end().await;

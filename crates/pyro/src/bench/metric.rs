@@ -104,6 +104,8 @@ metrics! {
         "the engine's proportional share of memory for each restored guest that has run one command, with all of them there";
     IDLE_CPU = "idle_cpu", Idle, Percent, None,
         "processor time of each such guest's engine over three seconds without a command";
+    IDLE_ANSWER = "idle_answer", Idle, Milliseconds, None,
+        "the first command again in each of them, one after the other, with all of them there";
 }
 
 /// The four figures of a fork into so many children; nothing for numbers that have none.
