@@ -47,19 +47,31 @@ fn killing_the_program_leaves_nothing() {
     home.run(["run", "debian:12", "--", "true"]).succeeds();
 }
 
-/// The program is killed as soon as it says that it has reached each phase, so also half-way through a boot.
+/// The program is killed as soon as it says that it has reached each phase, so also half-way through a boot, and half-way
+/// through a restore.
 #[test]
 fn killing_the_program_at_any_phase_leaves_nothing() {
     let home = debian();
-    for phase in ["phase=create", "phase=start", "phase=execute"] {
+    home.run(["run", "debian:12", "--", "true"]).succeeds();
+    let cases = [
+        ("--no-template", "phase=start"),
+        ("--no-template", "phase=execute"),
+        ("--json", "killed at once"),
+        ("--timings", "phase=create"),
+        ("--timings", "phase=start"),
+        ("--timings", "phase=execute"),
+    ];
+    for (flag, phase) in cases {
         let mut child = home
-            .pyro(["run", "debian:12", "--", "sleep 1000"])
+            .pyro(["run", "debian:12", flag, "--", "sleep 1000"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains(phase)), "{phase} was not reached");
+        if flag != "--json" {
+            let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+            assert!(lines.any(|line| line.unwrap().contains(phase)), "{phase} was not reached");
+        }
         kill(child.id());
         child.wait().unwrap();
         home.assert_nothing_left();

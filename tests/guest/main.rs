@@ -6,6 +6,7 @@ mod bad_input;
 mod bench;
 mod endings;
 mod environments;
+mod faces;
 mod faults;
 mod forks;
 mod host_compat;
