@@ -222,3 +222,27 @@ fn killing_a_process_that_forks_leaves_nothing() {
         kill_and_look(&home, process);
     }
 }
+
+#[test]
+fn a_disk_alone_can_be_saved_and_booted_from() {
+    let home = debian();
+    let library = Library::of(&home);
+    block_on(async {
+        let mut guest = library.guest("debian:12", 256).await;
+        sh(&guest, "echo kept > /workspace/file; echo system > /etc/kept; echo gone > /dev/shm/file").await;
+        let path = home.home().join("disk.ext4");
+        let report = guest.snapshot_disk(&path).await.unwrap();
+        assert!(report.pause <= report.total);
+        sh(&guest, "echo later > /workspace/file").await;
+        let plan = guest.plan().unwrap().clone();
+        let id = pyro::identity::GuestId::random().unwrap();
+        let copy = Machine::boot_from(&library.config, &plan, id, &path).await.unwrap();
+        assert_eq!(sh(&copy, "cat /workspace/file /etc/kept; ls /dev/shm").await, "kept\nsystem");
+        assert_eq!(sh(&guest, "cat /workspace/file").await, "later");
+        // What is in the way is not overwritten, and the guest goes on.
+        assert!(guest.snapshot_disk(&path).await.is_err());
+        assert_eq!(sh(&guest, "echo well").await, "well");
+        copy.end().await;
+        guest.end().await;
+    });
+}

@@ -50,9 +50,10 @@ pub(super) async fn emulation(config: &Config) -> Check {
         return Check::warn(name, "not probed: there is no QEMU to probe with", "install QEMU first");
     };
     match probe::measure(&qemu, Acceleration::Emulated, EMULATION_DEADLINE).await {
-        Ok(turns_per_s) => {
-            Check::pass(name, format!("the probe guest runs, at {} million turns per second", turns_per_s / 1_000_000))
-        }
+        Ok(turns_per_s) => Check::pass(
+            name,
+            format!("the probe guest runs, at {} million turns per second", turns_per_s / 1_000_000),
+        ),
         Err(error) => Check::fail(name, chain(&error), "install the package qemu-system-x86 again"),
     }
 }

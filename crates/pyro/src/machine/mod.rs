@@ -7,6 +7,7 @@
 //!          any step may fail: the engine's process is killed and reaped, and the unnamed disk goes with it
 //! ```
 
+mod disk;
 mod error;
 mod greeting;
 mod plan;
@@ -86,6 +87,17 @@ impl Machine {
             .rw_template(plan.size.disk.get().into())
             .and_then(|template| template.instantiate_unnamed(&plan.scratch))
             .map_err(MachineError::Disk)?;
+        Self::boot_with(config, plan, id, memory, rw, began).await
+    }
+
+    async fn boot_with(
+        config: &Config,
+        plan: &Plan,
+        id: GuestId,
+        memory: Memory,
+        rw: File,
+        began: Instant,
+    ) -> Result<Self, MachineError> {
         let rw = Arc::new(rw);
         let spec = plan.spec(&id, memory, &rw);
         let mut machine = Self::start(config, plan.engine.as_ref(), spec, id).await?;
