@@ -8,6 +8,7 @@ mod endings;
 mod environments;
 mod faces;
 mod faults;
+mod full_disk;
 mod forks;
 mod host_compat;
 mod load;
