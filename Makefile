@@ -16,7 +16,7 @@ run: ## Prepare everything and let a real guest answer `git --version`
 test: ## Prepare everything and run all tests, real guests included
 	@scripts/test
 
-bench: ## Measure pyro beside the engine's own floor; BENCH_FLAGS are passed on
+bench: ## Measure pyro beside the floor, and which promises are kept; BENCH_FLAGS="--many 200" is passed on
 	@scripts/setup --for bench
 	@$(MAKE) --no-print-directory build
 	@python3 benches/bench.py $(BENCH_FLAGS)
