@@ -6,6 +6,9 @@ use pyro_testkit::Outcome;
 use pyro_testkit::Sandbox;
 use pyro_testkit::processes;
 use pyro_testkit::sandbox::files_below;
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
 use serde_json::Value;
 use std::fs;
 use std::io::BufRead as _;
@@ -253,7 +256,7 @@ fn a_template_holds_no_secret_and_no_history() {
     let variable = format!("TOKEN={secret}");
     let script = "echo $TOKEN > /workspace/token; echo $TOKEN > /root/.bash_history; sync";
     for _ in 0..2 {
-        run_with(&home, &["--env", &variable], script).succeeds();
+        run_with(&home, &["--env", &variable, "--disk-mib", "64"], script).succeeds();
     }
     let files = files_below(&only(&home));
     assert!(files.len() >= 4, "{files:?}");
@@ -261,7 +264,7 @@ fn a_template_holds_no_secret_and_no_history() {
         let found = std::process::Command::new("grep").args(["-acF", &secret]).arg(&file).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&found.stdout).trim(), "0", "the secret is in {}", file.display());
     }
-    let next = run_with(&home, &[], "ls -A /workspace; ls -A /root").succeeds();
+    let next = run_with(&home, &["--disk-mib", "64"], "ls -A /workspace; ls -A /root").succeeds();
     assert!(!next.stdout().contains("token") && !next.stdout().contains("history"), "{next:?}");
 }
 
@@ -323,6 +326,59 @@ fn killing_the_builder_at_any_step_leaves_nothing() {
     assert!(!unfinished.exists());
     only(&home);
     home.assert_nothing_left();
+}
+
+/// The engine dies while it saves the template's guest: the start boots a guest of its own, and the next one tries again.
+#[test]
+fn a_template_that_cannot_be_saved_is_done_without() {
+    let home = linked_sandbox();
+    let appearance = Appearance::below(&home.templates());
+    let args = [&RUN[..], &["--", "echo up"]].concat();
+    let builder = home.pyro(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    appearance.wait_for(|path| path.ends_with("rw.ext4"));
+    // While the program stands still its engine can be found and ended in peace.
+    let pid = Pid::from_raw(i32::try_from(builder.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let users = processes::using(home.home());
+    let engine = users.iter().find(|user| user.command.contains("qemu-system")).unwrap();
+    kill_process(Pid::from_raw(engine.pid).unwrap(), Signal::KILL).unwrap();
+    kill_process(pid, Signal::CONT).unwrap();
+    let run = Outcome::from_output("echo up", builder.wait_with_output().unwrap()).succeeds();
+    assert_eq!(run.stdout(), "up\n");
+    assert!(run.stderr().contains("starting without a template: saving the template's guest"), "{run:?}");
+    assert_nothing_partial(&home);
+    home.assert_nothing_left();
+    assert_eq!(started_by(&home, &[]), "restore");
+}
+
+#[test]
+fn where_no_template_can_be_kept_guests_are_booted() {
+    let home = linked_sandbox();
+    fs::write(home.templates(), "in the way").unwrap();
+    let run = run_with(&home, &["--json"], "echo up").succeeds();
+    assert_eq!(run.json()["started_by"], "boot");
+    assert!(run.stderr().contains("starting without a template: "), "{run:?}");
+    assert!(run.stderr().contains(home.templates().to_str().unwrap()), "{run:?}");
+    home.assert_nothing_left();
+}
+
+/// `pyro gc` removes what killed processes have left, wherever it is, and nothing that is needed.
+#[test]
+fn collecting_garbage_removes_what_nobody_needs() {
+    let home = linked_sandbox();
+    run_with(&home, &[], "true").succeeds();
+    let folder = only(&home);
+    let left = [home.state().join("scratch/fork-left"), home.templates().join("partial-left")];
+    for path in &left {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("memory"), "x").unwrap();
+    }
+    let report = home.run(["gc", "--json"]).succeeds().json();
+    assert_eq!(report["deleted_scratch_count"], 1, "{report}");
+    assert_eq!(report["deleted_template_dirs"].as_array().unwrap().len(), 1, "{report}");
+    assert!(left.iter().all(|path| !path.exists()));
+    assert_eq!(only(&home), folder);
+    assert_eq!(started_by(&home, &[]), "restore");
 }
 
 /// `env pull` makes the template that the first run needs.

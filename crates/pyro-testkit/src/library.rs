@@ -14,6 +14,7 @@ use pyro::limits::MemMib;
 use pyro::machine::Machine;
 use pyro::machine::Plan;
 use pyro::machine::Size;
+use pyro::machine::console_text;
 use pyro::template::Template;
 use pyro_proto::exec::ExecSpec;
 use std::time::Duration;
@@ -108,7 +109,11 @@ pub async fn sh(machine: &Machine, script: &str) -> String {
     while let Some(more) = stdout.read().await {
         bytes.extend(more);
     }
-    let exit = exec.exited().await.unwrap();
+    let exit = exec.exited().await.unwrap_or_else(|error| {
+        let console = console_text(machine.guest.as_ref());
+        let (usage, log) = (machine.guest.usage(), machine.client.log());
+        panic!("{error}; the engine: {usage:?}; the agent: {log:?}; the console: {console}")
+    });
     let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
     assert_eq!(exit.ending, Ending::Code(0), "{script} said: {text}");
     text
