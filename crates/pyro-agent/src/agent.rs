@@ -127,6 +127,9 @@ impl Agent {
                 return Ok(End::ShutDown);
             }
             self.channel.flush();
+            if let Some(groups) = &mut self.place.groups {
+                groups.tidy();
+            }
             let limit = self.wait_limit();
             let events = self.poller.wait(limit).map_err(|errno| AgentError::Poll(errno.into()))?;
             for event in events {

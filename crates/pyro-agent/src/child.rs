@@ -7,7 +7,6 @@ use crate::sys::process;
 use crate::sys::signal;
 use crate::users::User;
 use rustix::fs::Mode;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::Gid;
 use rustix::process::Resource;
@@ -16,7 +15,6 @@ use rustix::process::Signal;
 use rustix::process::Uid;
 use std::ffi::CStr;
 use std::os::fd::AsRawFd as _;
-use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
 /// What shells say when a command could not be started; nobody sees it but a debugger.
@@ -65,11 +63,7 @@ pub(crate) struct Child<'a> {
     pub(crate) command: &'a Command,
     pub(crate) ends: &'a CommandEnds,
     pub(crate) status: &'a OwnedFd,
-    /// The control group's `cgroup.procs`, open for writing.
-    pub(crate) group: Option<BorrowedFd<'a>>,
     pub(crate) file_limit: Rlimit,
-    /// The agent is exempt from the out-of-memory killer; its commands are not.
-    pub(crate) restore_oom_score: bool,
     /// Die with the parent.
     pub(crate) die_with_parent: bool,
 }
@@ -109,15 +103,6 @@ impl Child<'_> {
         }
         if self.die_with_parent {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        }
-        if let Some(group) = self.group {
-            rustix::io::write(group, b"0")?;
-        }
-        if self.restore_oom_score {
-            // Kernels without the out-of-memory killer have no such file.
-            if let Ok(file) = rustix::fs::open("/proc/self/oom_score_adj", OFlags::WRONLY, Mode::empty()) {
-                rustix::io::write(&file, b"0")?;
-            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! From a request to what the kernel wants: checked, resolved, and turned into C strings before any fork, so that every
 //! refusal comes early. This file must not start anything.
 
+use crate::names::shown;
 use crate::refusal::refuse;
 use crate::users::Databases;
 use crate::users::User;
@@ -68,7 +69,7 @@ fn bad(message: impl Into<String>) -> WireError {
 }
 
 fn c_string(what: &str, bytes: &[u8]) -> Result<CString, WireError> {
-    CString::new(bytes).map_err(|_| bad(format!("{what} contains a zero byte")))
+    CString::new(bytes).map_err(|_| bad(format!("{what} {:?} contains a zero byte", shown(bytes))))
 }
 
 fn check_sizes(spec: &ExecSpec) -> Result<(), WireError> {
@@ -76,10 +77,14 @@ fn check_sizes(spec: &ExecSpec) -> Result<(), WireError> {
         return Err(bad("the command is empty"));
     }
     if spec.argv.len() > ARGS_MAX || spec.env.len() > ENV_MAX {
-        return Err(bad("the command has too many arguments or variables"));
+        let (arguments, variables) = (spec.argv.len(), spec.env.len());
+        return Err(bad(format!(
+            "the command has {arguments} arguments and {variables} variables, more than {ARGS_MAX} and {ENV_MAX}"
+        )));
     }
-    if spec.cwd.as_ref().is_some_and(|cwd| cwd.0.is_empty() || cwd.0.len() >= PATH_BYTES_MAX) {
-        return Err(refuse(ErrorCode::BadCwd, "the working directory is empty or too long"));
+    if let Some(cwd) = spec.cwd.as_ref().filter(|cwd| cwd.0.is_empty() || cwd.0.len() >= PATH_BYTES_MAX) {
+        let text = format!("the working directory {:?} is empty or too long", shown(&cwd.0));
+        return Err(refuse(ErrorCode::BadCwd, text));
     }
     Ok(())
 }
@@ -87,7 +92,7 @@ fn check_sizes(spec: &ExecSpec) -> Result<(), WireError> {
 fn check_streams(spec: &ExecSpec) -> Result<(), WireError> {
     let (output, error) = (spec.stdio.stream, spec.stdio.stderr_stream);
     if output == CONTROL || error == Some(CONTROL) || error == Some(output) {
-        return Err(bad("the command's streams are not usable"));
+        return Err(bad(format!("the streams {output} and {error:?} cannot be the command's")));
     }
     if spec.stdio.pty.is_some() && error.is_some() {
         return Err(bad("a command on a terminal has no separate standard error"));
@@ -96,11 +101,14 @@ fn check_streams(spec: &ExecSpec) -> Result<(), WireError> {
 }
 
 fn find_user(asked: Option<&str>, defaults: &Defaults) -> Result<User, WireError> {
-    let databases = Databases::read();
-    let Some(asked) = asked else { return Ok(databases.by_uid(defaults.uid)) };
-    let user = databases.resolve(asked).map_err(|error| refuse(ErrorCode::BadUser, error.to_string()))?;
+    let Some(asked) = asked else { return Ok(Databases::read_users().by_uid(defaults.uid)) };
+    let user =
+        Databases::read().resolve(asked).map_err(|error| refuse(ErrorCode::BadUser, error.to_string()))?;
     if defaults.uid != 0 && user.uid != defaults.uid {
-        return Err(refuse(ErrorCode::BadUser, format!("only root may run commands as {asked}")));
+        return Err(refuse(
+            ErrorCode::BadUser,
+            format!("only root may run commands as {}", shown(asked.as_bytes())),
+        ));
     }
     Ok(user)
 }
@@ -140,7 +148,10 @@ fn candidates(program: &[u8], path: &[u8]) -> Result<Vec<CString>, WireError> {
         return Ok(vec![c_string("the program", program)?]);
     }
     if program.len() > NAME_BYTES_MAX {
-        return Err(refuse(ErrorCode::NotFound, "the program's name is too long"));
+        return Err(refuse(
+            ErrorCode::NotFound,
+            format!("{}...: the program's name is too long", shown(program)),
+        ));
     }
     let join =
         |folder: &[u8]| if folder.is_empty() { program.to_vec() } else { [folder, b"/", program].concat() };

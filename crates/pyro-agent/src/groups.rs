@@ -24,15 +24,20 @@ pub(crate) struct Groups {
     changes: OwnedFd,
     watched: BTreeMap<i32, u64>,
     spare: Vec<Group>,
+    /// Emptied, and not yet looked at.
+    returned: Vec<Group>,
     made: u64,
+    /// Processes and threads one job may have.
+    job_processes: String,
+    freezing: bool,
 }
 
 /// One job's group.
 #[derive(Debug)]
 pub(crate) struct Group {
     path: PathBuf,
-    /// `cgroup.procs`, open for writing.
-    pub(crate) join: OwnedFd,
+    /// Its folder, which processes are born into.
+    pub(crate) folder: OwnedFd,
 }
 
 impl Groups {
@@ -48,9 +53,19 @@ impl Groups {
             Err(error) => return Err(error),
         }
         remove_children(&root);
+        let job_processes = limit_processes(mount, &root);
         let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         inotify::add_watch(&changes, root.join("cgroup.events"), inotify::WatchFlags::MODIFY)?;
-        Ok(Self { root, changes, watched: BTreeMap::new(), spare: Vec::new(), made: 0 })
+        Ok(Self {
+            root,
+            changes,
+            watched: BTreeMap::new(),
+            spare: Vec::new(),
+            returned: Vec::new(),
+            made: 0,
+            job_processes,
+            freezing: false,
+        })
     }
 
     /// The descriptor that says when [`Self::changed`] is worth a call.
@@ -69,19 +84,27 @@ impl Groups {
             Ok(()) | Err(io::Errno::EXIST) => {}
             Err(error) => return Err(error),
         }
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let join = rustix::fs::open(path.join("cgroup.procs"), flags, Mode::empty())?;
-        Ok(Group { path, join })
+        let _ = write_file(&path.join("pids.max"), self.job_processes.as_bytes());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(&path, flags, Mode::empty())?;
+        Ok(Group { path, folder })
     }
 
-    /// Takes back a group without processes; one that cannot be used again is removed.
+    /// Takes back a group without processes.
     pub(crate) fn give_back(&mut self, group: Group) {
-        if self.spare.len() < SPARE_MAX && is_pristine(&group.path) {
-            self.spare.push(group);
-        } else {
-            remove_children(&group.path);
-            // A group that cannot be removed yet goes when the next agent starts.
-            let _ = rustix::fs::rmdir(&group.path);
+        self.returned.push(group);
+    }
+
+    /// Looks at what was given back, which nobody waits for: a group that cannot be used again is removed.
+    pub(crate) fn tidy(&mut self) {
+        for group in self.returned.drain(..) {
+            if self.spare.len() < SPARE_MAX && is_pristine(&group.path) {
+                self.spare.push(group);
+            } else {
+                remove_children(&group.path);
+                // A group that cannot be removed yet goes when the next agent starts.
+                let _ = rustix::fs::rmdir(&group.path);
+            }
         }
     }
 
@@ -122,14 +145,28 @@ impl Groups {
         jobs
     }
 
-    /// Stops or continues every process of every job; [`Self::is_frozen`] says when that is done.
-    pub(crate) fn freeze(&self, frozen: bool) -> io::Result<()> {
-        write_file(&self.root.join("cgroup.freeze"), if frozen { b"1" } else { b"0" })
+    /// Stops every process of every job; [`Self::is_frozen`] says when that is done. Where there is none, nothing needs to
+    /// be undone either, and a guest restored from there is ready sooner.
+    pub(crate) fn freeze(&mut self) -> io::Result<()> {
+        if !has_event(&self.root, b"populated 0") {
+            write_file(&self.root.join("cgroup.freeze"), b"1")?;
+            self.freezing = true;
+        }
+        Ok(())
+    }
+
+    /// Lets every process go on, if any was stopped.
+    pub(crate) fn unfreeze(&mut self) -> io::Result<()> {
+        if self.freezing {
+            write_file(&self.root.join("cgroup.freeze"), b"0")?;
+            self.freezing = false;
+        }
+        Ok(())
     }
 
     /// Whether every process of every job is stopped.
     pub(crate) fn is_frozen(&self) -> bool {
-        has_event(&self.root, b"frozen 1")
+        !self.freezing || has_event(&self.root, b"frozen 1")
     }
 }
 
@@ -167,6 +204,29 @@ fn collect_processes(path: &Path, depth: usize, pids: &mut Vec<Pid>) {
     }
 }
 
+/// Keeps all jobs from using up every process there can be. Kernels without the controller go without.
+fn limit_processes(mount: &Path, root: &Path) -> String {
+    let [all, each] = shares(&kernel_limits());
+    for folder in [mount, root] {
+        let _ = write_file(&folder.join("cgroup.subtree_control"), b"+pids");
+    }
+    let _ = write_file(&root.join("pids.max"), all.to_string().as_bytes());
+    each.to_string()
+}
+
+/// How many processes and threads the kernel makes at most: it stops at the lower of the two.
+fn kernel_limits() -> [Option<u64>; 2] {
+    ["/proc/sys/kernel/threads-max", "/proc/sys/kernel/pid_max"]
+        .map(|path| str::from_utf8(read_bounded(path).trim_ascii()).ok()?.parse().ok())
+}
+
+/// What all jobs together may have of that, and what one of them may: however one multiplies, the agent can fork, and
+/// there is room for another job that puts an end to it.
+fn shares(limits: &[Option<u64>]) -> [u64; 2] {
+    let most = limits.iter().flatten().min().copied().unwrap_or(4096);
+    [9, 8].map(|tenths| (most.saturating_mul(tenths) / 10).max(1))
+}
+
 fn children(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries
@@ -195,4 +255,17 @@ fn has_event(path: &Path, wanted: &[u8]) -> bool {
 fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     io::write(&file, bytes).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_job_and_not_all_of_them_get_the_last_process() {
+        assert_eq!(shares(&[Some(3000), Some(32768)]), [2700, 2400]);
+        assert_eq!(shares(&[Some(1), None]), [1, 1]);
+        assert_eq!(shares(&[Some(u64::MAX)])[1], u64::MAX / 10);
+        assert!(shares(&[None, None])[0] < 4096);
+    }
 }

@@ -12,6 +12,7 @@ use crate::child::FAILURE_BYTES;
 use crate::child::Failure;
 use crate::input::Input;
 use crate::monitor;
+use crate::names::Names;
 use crate::output::Output;
 use crate::poll::Part;
 use crate::spawn::Spawned;
@@ -69,8 +70,7 @@ pub(crate) enum Start {
 pub(crate) struct Job {
     /// The host's name for it; `None` when that host is gone or was told the end.
     pub(crate) request: Option<RequestId>,
-    /// The program, for messages.
-    pub(crate) program: String,
+    pub(crate) names: Names,
     pub(crate) phase: Phase,
     pub(crate) tree: Option<Tree>,
     pub(crate) input: Option<Input>,
@@ -101,7 +101,7 @@ impl Job {
         let error = spawned.ends.error.zip(spec.stdio.stderr_stream);
         Self {
             request: Some(request),
-            program: program_name(spec),
+            names: Names::of(spec),
             phase: Phase::Starting,
             tree: Some(spawned.tree),
             input: spawned.ends.input.map(|fd| Input::new(fd, stream, terminal)),
@@ -344,12 +344,4 @@ impl Job {
     pub(crate) const fn is_reaped(&self) -> bool {
         self.pidfd.is_none()
     }
-}
-
-/// Bytes of a program's name that messages show.
-const NAME_BYTES_SHOWN: usize = 200;
-
-fn program_name(spec: &ExecSpec) -> String {
-    let name = spec.argv.first().map_or(&[][..], |program| program.as_bytes());
-    String::from_utf8_lossy(&name[..name.len().min(NAME_BYTES_SHOWN)]).into_owned()
 }

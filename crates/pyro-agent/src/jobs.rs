@@ -29,7 +29,10 @@ impl Jobs {
         let streams = [Some(spec.stdio.stream), spec.stdio.stderr_stream];
         let in_use = |stream: &StreamId| self.by_stream.contains_key(stream);
         if self.by_request.contains_key(&request) || streams.iter().flatten().any(in_use) {
-            return Err(refuse(ErrorCode::BadRequest, "the request number or a stream is in use"));
+            return Err(refuse(
+                ErrorCode::BadRequest,
+                format!("request {request} or one of its streams is in use"),
+            ));
         }
         if self.all.len() >= JOBS_MAX {
             return Err(refuse(ErrorCode::LimitReached, format!("{JOBS_MAX} jobs are alive already")));

@@ -71,7 +71,7 @@ impl Agent {
             }
             Start::Failed(failure) => {
                 job.abandon_outputs();
-                let (request, error) = (job.request, explain(failure, &job.program));
+                let (request, error) = (job.request, explain(failure, &job.names));
                 self.jobs.release(id);
                 if let Some(request) = request {
                     self.answer(request, Err(error));

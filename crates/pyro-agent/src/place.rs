@@ -1,6 +1,7 @@
 //! Where the agent runs: as the guest's own, or on a host that nothing may be changed on. This file must not run jobs.
 
 use crate::command::Defaults;
+use crate::exemption::Exemption;
 use crate::groups::Groups;
 use crate::spawn::Inheritance;
 use crate::vault::Vault;
@@ -42,7 +43,7 @@ impl Place {
             // Without control groups every job has a monitor instead.
             groups: Groups::open(cgroups).ok(),
             defaults: Defaults { cwd: vec![c"/workspace".into(), c"/".into()], uid: uid() },
-            inheritance: Inheritance { file_limit: COMMAND_FILES, restore_oom_score: true },
+            inheritance: Inheritance { file_limit: COMMAND_FILES, exemption: Exemption::claim() },
             vault,
         }
     }
@@ -58,7 +59,7 @@ impl Place {
             kind: Kind::Host,
             groups: None,
             defaults: Defaults { cwd: vec![workspace], uid: uid() },
-            inheritance: Inheritance { file_limit, restore_oom_score: false },
+            inheritance: Inheritance { file_limit, exemption: Exemption::none() },
             vault: None,
         })
     }

@@ -4,6 +4,7 @@ use crate::agent::Agent;
 use crate::command::Command;
 use crate::identity;
 use crate::job::Job;
+use crate::names::Names;
 use crate::place::Kind;
 use crate::poll::Part;
 use crate::poll::Token;
@@ -135,8 +136,9 @@ impl Agent {
         }
         self.jobs.admit(request, spec)?;
         let command = Command::new(spec, &self.place.defaults)?;
+        let name = Names::of(spec).program;
         let spawned =
-            spawn::spawn(&command, &spec.stdio, &self.place.inheritance, self.place.groups.as_mut())?;
+            spawn::spawn(&name, &command, &spec.stdio, &self.place.inheritance, self.place.groups.as_mut())?;
         let id = self.jobs.insert(request, Job::new(request, spec, spawned));
         let Some(job) = self.jobs.get(id) else { return Ok(()) };
         let mut parts = job.descriptors();
@@ -145,32 +147,34 @@ impl Agent {
         let Err(errno) = watched else { return Ok(()) };
         job.kill();
         self.jobs.release(id);
-        Err(refuse_errno(ErrorCode::LimitReached, "watching the command", errno))
+        Err(refuse_errno(ErrorCode::LimitReached, &format!("watching {name}"), errno))
     }
 
-    fn signal(&self, job: RequestId, number: i32, target: SignalTarget) -> Result<(), WireError> {
+    fn signal(&self, request: RequestId, number: i32, target: SignalTarget) -> Result<(), WireError> {
         let Some(signal) = signal::from_number(number) else {
             return Err(refuse(ErrorCode::BadRequest, format!("{number} is not a signal")));
         };
-        let job = self.jobs.named(job)?;
+        let job = self.jobs.named(request)?;
         let Some(main) = job.living_main() else {
-            return Err(refuse(ErrorCode::NoSuchJob, "the job is not running"));
+            return Err(refuse(ErrorCode::NoSuchJob, format!("job {request} is not running")));
         };
         if target == SignalTarget::Tree {
             job.signal_tree(signal);
             return Ok(());
         }
         let foreground = job.terminal.as_ref().and_then(|terminal| rustix::termios::tcgetpgrp(terminal).ok());
-        rustix::process::kill_process_group(foreground.unwrap_or(main), signal)
-            .map_err(|errno| refuse_errno(ErrorCode::System, "sending the signal", errno))
+        rustix::process::kill_process_group(foreground.unwrap_or(main), signal).map_err(|errno| {
+            refuse_errno(ErrorCode::System, &format!("sending signal {number} to job {request}"), errno)
+        })
     }
 
-    fn resize(&self, job: RequestId, size: PtySize) -> Result<(), WireError> {
-        let Some(terminal) = &self.jobs.named(job)?.terminal else {
-            return Err(refuse(ErrorCode::BadRequest, "the job has no terminal"));
+    fn resize(&self, request: RequestId, size: PtySize) -> Result<(), WireError> {
+        let Some(terminal) = &self.jobs.named(request)?.terminal else {
+            return Err(refuse(ErrorCode::BadRequest, format!("job {request} has no terminal")));
         };
-        rustix::termios::tcsetwinsize(terminal, window(size))
-            .map_err(|errno| refuse_errno(ErrorCode::System, "resizing the terminal", errno))
+        rustix::termios::tcsetwinsize(terminal, window(size)).map_err(|errno| {
+            refuse_errno(ErrorCode::System, &format!("resizing the terminal of job {request}"), errno)
+        })
     }
 
     fn data(&mut self, frame: &Frame) {

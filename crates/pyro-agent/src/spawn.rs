@@ -5,12 +5,16 @@ use crate::child::Child;
 use crate::child::Failure;
 use crate::child::Stage;
 use crate::command::Command;
+use crate::exemption::Exemption;
 use crate::groups::Groups;
 use crate::monitor;
+use crate::names::Names;
 use crate::refusal::refuse_errno;
 use crate::stdio;
 use crate::stdio::AgentEnds;
 use crate::stdio::set_nonblocking;
+use crate::sys::clone::Cloned;
+use crate::sys::clone::fork_into;
 use crate::sys::process::Forked;
 use crate::sys::process::fork_process;
 use crate::sys::process::reap;
@@ -42,20 +46,21 @@ pub(crate) struct Spawned {
 }
 
 /// What commands inherit.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Inheritance {
     pub(crate) file_limit: Rlimit,
-    pub(crate) restore_oom_score: bool,
+    pub(crate) exemption: Exemption,
 }
 
 /// Forks and lets the child become the command.
 pub(crate) fn spawn(
+    name: &str,
     command: &Command,
     stdio: &Stdio,
     inheritance: &Inheritance,
     groups: Option<&mut Groups>,
 ) -> Result<Spawned, WireError> {
-    let system = |errno: Errno| refuse_errno(ErrorCode::System, "starting the command", errno);
+    let system = |errno: Errno| refuse_errno(ErrorCode::System, &format!("starting {name}"), errno);
     let (ends, agent_ends) = stdio::open(stdio).map_err(system)?;
     if let Some(user) = &command.switch_to {
         ends.give_to(user.uid, user.gid);
@@ -65,18 +70,20 @@ pub(crate) fn spawn(
         command,
         ends: &ends,
         status: &child_status,
-        group: None,
         file_limit: inheritance.file_limit,
-        restore_oom_score: inheritance.restore_oom_score,
         die_with_parent: false,
     };
-    let (pid, tree, report) = match groups {
+    let (pid, pidfd, tree, report) = match groups {
         Some(groups) => {
             let group = groups.take().map_err(system)?;
-            child.group = Some(group.join.as_fd());
-            match fork_process() {
-                Ok(Forked::Child) => child.run(),
-                Ok(Forked::Parent(pid)) => (pid, Tree::Group(group), None),
+            // The child leaves from inside, before the exemption is claimed back.
+            let cloned = inheritance.exemption.without(|| match fork_into(group.folder.as_fd()) {
+                Ok(Cloned::Child) => child.run(),
+                Ok(Cloned::Parent(pid, pidfd)) => Ok((pid, pidfd)),
+                Err(error) => Err(error),
+            });
+            match cloned {
+                Ok((pid, pidfd)) => (pid, pidfd, Tree::Group(group), None),
                 Err(error) => {
                     groups.give_back(group);
                     return Err(system(errno_of(&error)));
@@ -87,31 +94,35 @@ pub(crate) fn spawn(
             let (report, monitor_report) = pipe().map_err(system)?;
             child.die_with_parent = true;
             let agent = rustix::process::getpid();
-            match fork_process().map_err(|error| system(errno_of(&error)))? {
+            let pid = match fork_process().map_err(|error| system(errno_of(&error)))? {
                 Forked::Child => monitor::run(&child, &monitor_report, agent),
-                Forked::Parent(pid) => (pid, Tree::Monitor(pid), Some(report)),
-            }
-        }
-    };
-    let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
-        Err(errno) => {
-            // Not yet waited for, so the number is still its own.
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-            let _ = reap(Some(pid), true);
-            return Err(system(errno));
+                Forked::Parent(pid) => pid,
+            };
+            (pid, watch(pid).map_err(system)?, Tree::Monitor(pid), Some(report))
         }
     };
     Ok(Spawned { child: pid, pidfd, tree, status, report, ends: agent_ends })
 }
 
+/// A descriptor of the agent's own child, which is not worth having without one.
+fn watch(pid: Pid) -> Result<OwnedFd, Errno> {
+    rustix::process::pidfd_open(pid, PidfdFlags::empty()).inspect_err(|_| {
+        // Not yet waited for, so the number is still its own.
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+        let _ = reap(Some(pid), true);
+    })
+}
+
 /// What to tell the host about a start that failed.
-pub(crate) fn explain(failure: Failure, command: &str) -> WireError {
+pub(crate) fn explain(failure: Failure, names: &Names) -> WireError {
     let errno = failure.errno;
+    let Names { program, cwd, user } = names;
     match failure.stage {
-        Stage::Setup => refuse_errno(ErrorCode::System, &format!("starting {command}"), errno),
-        Stage::User => refuse_errno(ErrorCode::BadUser, "changing to the user", errno),
-        Stage::Cwd => refuse_errno(ErrorCode::BadCwd, "entering the working directory", errno),
+        Stage::Setup => refuse_errno(ErrorCode::System, &format!("starting {program}"), errno),
+        Stage::User => refuse_errno(ErrorCode::BadUser, &format!("changing to the user {user}"), errno),
+        Stage::Cwd => {
+            refuse_errno(ErrorCode::BadCwd, &format!("entering the working directory {cwd}"), errno)
+        }
         Stage::Exec => {
             let code = match errno {
                 Errno::NOENT | Errno::NOTDIR => ErrorCode::NotFound,
@@ -120,7 +131,7 @@ pub(crate) fn explain(failure: Failure, command: &str) -> WireError {
                 }
                 _ => ErrorCode::System,
             };
-            refuse_errno(code, command, errno)
+            refuse_errno(code, program, errno)
         }
     }
 }

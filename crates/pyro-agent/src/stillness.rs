@@ -53,14 +53,14 @@ impl Stillness {
 impl Agent {
     /// Begins to bring everything to rest for a snapshot.
     pub(crate) fn quiesce(&mut self, request: RequestId) {
-        let (Kind::Guest, Some(groups)) = (self.place.kind, &self.place.groups) else {
+        let (Kind::Guest, Some(groups)) = (self.place.kind, &mut self.place.groups) else {
             return self
                 .answer(request, Err(refuse(ErrorCode::Unsupported, "there is nothing to freeze with")));
         };
         if self.stillness.is_shutting_down() {
             return self.answer(request, Err(refuse(ErrorCode::Quiesced, "the guest is shutting down")));
         }
-        if let Err(errno) = groups.freeze(true) {
+        if let Err(errno) = groups.freeze() {
             return self.answer(request, Err(refuse_errno(ErrorCode::System, "freezing processes", errno)));
         }
         // From here on nothing is started and no output is taken, so that nothing follows the answer.
@@ -119,9 +119,9 @@ impl Agent {
         if matches!(self.stillness, Stillness::Freezing { .. }) {
             self.stillness = Stillness::Not;
         }
-        match &self.place.groups {
-            Some(groups) if self.session.is_quiesced() => groups
-                .freeze(false)
+        match &mut self.place.groups {
+            Some(groups) => groups
+                .unfreeze()
                 .map_err(|errno| refuse_errno(ErrorCode::System, "letting processes go on", errno)),
             _ => Ok(()),
         }

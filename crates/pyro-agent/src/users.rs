@@ -1,6 +1,7 @@
 //! Who a command runs as, from the guest's own `/etc/passwd` and `/etc/group`. Parsed here because a static program must
 //! not load the C library's name services. Pure but for [`read_bounded`]; this file must not change any identity.
 
+use crate::names::shown;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -41,7 +42,12 @@ pub(crate) struct Databases {
 impl Databases {
     /// Reads the guest's.
     pub(crate) fn read() -> Self {
-        Self { passwd: read_bounded("/etc/passwd"), group: read_bounded("/etc/group") }
+        Self { group: read_bounded("/etc/group"), ..Self::read_users() }
+    }
+
+    /// Reads the guest's users without its groups, which not every question needs.
+    pub(crate) fn read_users() -> Self {
+        Self { passwd: read_bounded("/etc/passwd"), group: Vec::new() }
     }
 
     /// The user with this number, from the database or made up.
@@ -56,7 +62,7 @@ impl Databases {
         let mut user = match (named, number(who.as_bytes())) {
             (Some(user), _) => user,
             (None, Some(uid)) => self.by_uid(uid),
-            (None, None) => return Err(UserError::NoSuchUser(who.to_owned())),
+            (None, None) => return Err(UserError::NoSuchUser(shown(who.as_bytes()))),
         };
         match group {
             Some(group) => {
@@ -76,7 +82,7 @@ impl Databases {
     fn gid(&self, group: &str) -> Result<u32, UserError> {
         let named = lines(&self.group).filter_map(parse_group).find(|entry| entry.0 == group.as_bytes());
         let gid = named.map(|entry| entry.1).or_else(|| number(group.as_bytes()));
-        gid.ok_or_else(|| UserError::NoSuchGroup(group.to_owned()))
+        gid.ok_or_else(|| UserError::NoSuchGroup(shown(group.as_bytes())))
     }
 
     fn groups_of(&self, user: &User) -> Vec<u32> {

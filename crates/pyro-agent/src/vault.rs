@@ -6,8 +6,8 @@ use rustix::fs::MemfdFlags;
 use rustix::io;
 use std::os::fd::OwnedFd;
 
-/// Most bytes a record may have.
-const RECORD_BYTES_MAX: usize = 4096;
+/// Bytes of a record: more than the longest token takes, in hexadecimal.
+const RECORD_BYTES: usize = 512;
 
 /// An anonymous file that PID 1 hands to each agent.
 #[derive(Debug)]
@@ -18,19 +18,23 @@ impl Vault {
         rustix::fs::memfd_create(c"pyro", MemfdFlags::CLOEXEC).map(Self)
     }
 
-    /// Replaces what is kept. The old record is only cut away when the new one is whole: JSON ends where it ends.
+    /// Replaces what is kept. Every record has the same length, filled up with blanks, so that one write does it.
     pub(crate) fn save(&self, lasting: &Lasting) -> io::Result<()> {
-        let record = serde_json::to_vec(lasting).map_err(|_| io::Errno::INVAL)?;
-        if record.len() > RECORD_BYTES_MAX {
+        let mut record = serde_json::to_vec(lasting).map_err(|_| io::Errno::INVAL)?;
+        if record.len() > RECORD_BYTES {
             return Err(io::Errno::FBIG);
         }
-        io::pwrite(&self.0, &record, 0)?;
-        rustix::fs::ftruncate(&self.0, record.len() as u64)
+        record.resize(RECORD_BYTES, b' ');
+        match io::pwrite(&self.0, &record, 0) {
+            Ok(RECORD_BYTES) => Ok(()),
+            Ok(_) => Err(io::Errno::IO),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// What the last agent kept, if there was one.
     pub(crate) fn load(&self) -> Option<Lasting> {
-        let mut record = [0; RECORD_BYTES_MAX];
+        let mut record = [0; RECORD_BYTES];
         let count = io::pread(&self.0, &mut record[..], 0).ok()?;
         serde_json::from_slice(record.get(..count)?).ok()
     }

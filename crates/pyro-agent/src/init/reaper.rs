@@ -65,8 +65,6 @@ fn wait_for(agent: rustix::process::Pid) -> Option<i32> {
 }
 
 fn run_agent(device: &Path, vault: Vault) -> i32 {
-    // Without the protection a guest that runs out of memory may lose its agent, and gets another one.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
     match serve_port(device, vault) {
         Ok(()) => EXIT_SHUT_DOWN,
         Err(error) => {

@@ -221,10 +221,31 @@ fn a_script_without_a_header_is_a_shell_script() {
 }
 
 #[test]
+fn a_refusal_names_what_was_asked_for() {
+    let mut host = Host::new();
+    let cwd = ExecSpec { cwd: Some("/no/such/folder".into()), ..spec(&["true"]) };
+    let user = ExecSpec { user: Some("nobody-at-all".into()), ..spec(&["true"]) };
+    for (spec, wanted) in [
+        (cwd, "/no/such/folder"),
+        (user, "nobody-at-all"),
+        (spec(&["no-such-program"]), "no-such-program"),
+        (spec(&["/etc/passwd"]), "/etc/passwd"),
+        (spec(&["true", "a\0b"]), "a\u{fffd}b"),
+    ] {
+        let error = host.start(spec).map(|running| running.pid).unwrap_err();
+        assert!(error.message.contains(wanted), "{error:?}");
+    }
+    let signal = host.ask(RequestBody::Signal { job: 4711, signal: 15, target: SignalTarget::Tree });
+    assert!(signal.unwrap_err().message.contains("4711"));
+}
+
+#[test]
 fn signals_reach_the_group_or_the_tree() {
     let mut host = Host::new();
-    let running =
-        host.start(shell("trap 'echo int; exit 5' INT; echo ready; while :; do sleep 1000; done")).unwrap();
+    // Only `wait` sees a signal that comes just before it; a shell that runs a command waits for that first.
+    let running = host
+        .start(shell("trap 'echo int; exit 5' INT; echo ready; sleep 1000 >/dev/null 2>&1 & wait"))
+        .unwrap();
     read_until(&mut host, running.out, b"ready");
     host.ask(RequestBody::Signal { job: running.request, signal: 2, target: SignalTarget::Foreground })
         .unwrap();
