@@ -3,6 +3,7 @@
 use super::BenchError;
 use super::Observer;
 use super::lab::Lab;
+use super::lab::end_all;
 use super::metric;
 use super::report::cpus;
 use super::samples::Samples;
@@ -54,9 +55,7 @@ async fn once(
         let usage = machine.guest.usage().map_err(|source| BenchError::Usage { guest, source })?;
         samples.push(pss, usage.pss_kib as f64 / KIB_PER_MIB);
     }
-    for (machine, _) in children {
-        machine.end().await;
-    }
+    end_all(children.into_iter().map(|(machine, _)| machine).collect()).await;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::BenchError;
 use super::lab::Lab;
+use super::lab::end_all;
 use super::metric;
 use super::samples::Samples;
 use crate::machine::Machine;
@@ -34,9 +35,7 @@ pub(super) async fn measure(lab: &Lab, guests: u32, samples: &mut Samples) -> Re
     for machine in &machines {
         samples.push_time(metric::IDLE_ANSWER, lab.ask(&machine.client).await?);
     }
-    for machine in machines {
-        machine.end().await;
-    }
+    end_all(machines).await;
     Ok(())
 }
 

@@ -119,3 +119,13 @@ async fn first_answered(client: &GuestClient) -> Option<&'static [&'static str]>
     }
     None
 }
+
+/// Ends guests: all are killed before the first is waited for, so that they go at the same time.
+pub(super) async fn end_all(mut machines: Vec<Machine>) {
+    for machine in &mut machines {
+        machine.guest.kill();
+    }
+    for machine in machines {
+        machine.end().await;
+    }
+}
