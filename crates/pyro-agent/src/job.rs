@@ -115,7 +115,7 @@ impl Job {
             status: Some(spawned.status),
             report: spawned.report,
             main: None,
-            started: Instant::now(),
+            started: spawned.forked_at,
             timeout: spec.timeout_ms.filter(|ms| *ms <= MILLISECONDS_MAX).map(Duration::from_millis),
             grace: Duration::from_millis(spec.kill_grace_ms.unwrap_or(KILL_GRACE_MS).min(MILLISECONDS_MAX)),
             timed_out: false,

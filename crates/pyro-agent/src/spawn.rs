@@ -31,6 +31,7 @@ use rustix::process::Rlimit;
 use rustix::process::Signal;
 use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 /// A child that may or may not have become the command yet.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Spawned {
     /// Where a monitor reports.
     pub(crate) report: Option<OwnedFd>,
     pub(crate) ends: AgentEnds,
+    /// Just before the fork: on one processor the command may have ended before the agent goes on.
+    pub(crate) forked_at: Instant,
 }
 
 /// What commands inherit.
@@ -73,6 +76,7 @@ pub(crate) fn spawn(
         file_limit: inheritance.file_limit,
         die_with_parent: false,
     };
+    let forked_at = Instant::now();
     let (pid, pidfd, tree, report) = match groups {
         Some(groups) => {
             let group = groups.take().map_err(system)?;
@@ -101,7 +105,7 @@ pub(crate) fn spawn(
             (pid, watch(pid).map_err(system)?, Tree::Monitor(pid), Some(report))
         }
     };
-    Ok(Spawned { child: pid, pidfd, tree, status, report, ends: agent_ends })
+    Ok(Spawned { child: pid, pidfd, tree, status, report, ends: agent_ends, forked_at })
 }
 
 /// A descriptor of the agent's own child, which is not worth having without one.
