@@ -99,6 +99,8 @@ impl Groups {
     pub(crate) fn tidy(&mut self) {
         for group in self.returned.drain(..) {
             if self.spare.len() < SPARE_MAX && is_pristine(&group.path) {
+                // The job may have set itself a lower limit, which is not the next one's.
+                let _ = write_file(&group.path.join("pids.max"), self.job_processes.as_bytes());
                 self.spare.push(group);
             } else {
                 remove_children(&group.path);
