@@ -170,9 +170,7 @@ const CACHE: &str = "PYRO_TEST_FORK_CACHE";
 #[ignore = "a part of the next test, which starts it as a process of its own"]
 fn a_process_that_forks_a_guest() {
     let (Some(state), Some(cache)) = (std::env::var_os(STATE), std::env::var_os(CACHE)) else { return };
-    let home = Sandbox::with_cache(env!("CARGO_BIN_EXE_pyro"), cache.into());
-    let mut library = Library::of(&home);
-    library.config.state_dir = state.into();
+    let library = Library::at(cache.into(), state.into(), None);
     block_on(async {
         let mut parent = library.guest("debian:12", MEM_MIB).await;
         eprintln!("step=parent");

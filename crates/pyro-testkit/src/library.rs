@@ -17,6 +17,7 @@ use pyro::machine::Size;
 use pyro::machine::console_text;
 use pyro::template::Template;
 use pyro_proto::exec::ExecSpec;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Disk that a sandbox's templates may take, in bytes.
@@ -38,15 +39,21 @@ pub struct Library {
 impl Library {
     /// The library for this sandbox.
     pub fn of(sandbox: &Sandbox) -> Self {
+        let catalogue = sandbox.catalogue().map(ToOwned::to_owned);
+        Self::at(sandbox.cache().to_owned(), sandbox.state(), catalogue)
+    }
+
+    /// The library with these folders, for a process that is killed and so cannot remove a sandbox of its own.
+    pub fn at(cache_dir: PathBuf, state_dir: PathBuf, user_catalogue: Option<PathBuf>) -> Self {
         let config = Config {
-            cache_dir: sandbox.cache().to_owned(),
-            state_dir: sandbox.state(),
+            cache_dir,
+            state_dir,
             search_path: format!("{}:/usr/sbin:/sbin", search_path().to_string_lossy()),
             fetch_env: Vec::new(),
             engine: EngineChoice::Auto,
             debian_mirror: None,
             debian_security_mirror: None,
-            user_catalogue: sandbox.catalogue().map(ToOwned::to_owned),
+            user_catalogue,
             template_bytes_max: TEMPLATE_BYTES_MAX,
             boot_deadline: BOOT_DEADLINE,
         };
