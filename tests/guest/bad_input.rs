@@ -155,6 +155,13 @@ fn a_full_guest_disk_is_the_guests_error_and_harms_nothing_else() {
         "head -c 200M /dev/zero > /workspace/big",
     ]);
     assert!(run.stderr().contains("No space left on device"), "{run:?}");
+    assert!(run.stderr().contains("[warning] the guest's disk is full; --disk-mib"), "{run:?}");
     assert_ne!(run.code(), 0);
+    let script = "head -c 200M /dev/zero > /workspace/big";
+    let status = home
+        .run(["run", "debian:12", "--disk-mib", "64", "--timeout-seconds", "120", "--json", "--", script])
+        .json();
+    assert_eq!(status["guest"]["disk_full"], true, "{status}");
+    assert!(status["guest"]["disk_total_bytes"].as_u64().unwrap() < 64 << 20, "{status}");
     home.run(["run", "debian:12", "--", "true"]).succeeds();
 }

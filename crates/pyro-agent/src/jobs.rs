@@ -103,6 +103,11 @@ impl Jobs {
         self.all.keys().copied().collect()
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.all.len()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn all_dead(&self) -> bool {
         self.all.values().all(Job::is_dead)
     }

@@ -28,6 +28,7 @@ mod refusal;
 mod requests;
 mod session;
 mod spawn;
+mod status;
 mod stdio;
 mod stillness;
 mod sys;

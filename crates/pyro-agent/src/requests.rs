@@ -13,6 +13,7 @@ use crate::refusal::refuse_errno;
 use crate::refusal::refuse_error;
 use crate::session::ENTROPY_BYTES_MAX;
 use crate::spawn;
+use crate::status;
 use crate::stdio::window;
 use crate::sys::signal;
 use pyro_proto::Frame;
@@ -29,6 +30,7 @@ use pyro_proto::message::RequestBody;
 use pyro_proto::message::RequestId;
 use pyro_proto::message::SignalTarget;
 use pyro_proto::message::WireError;
+use std::time::Instant;
 
 impl Agent {
     /// Takes one frame from the host.
@@ -93,21 +95,26 @@ impl Agent {
                 self.answer(id, outcome);
             }
             RequestBody::Ping => self.answer(id, Ok(())),
+            RequestBody::Status => {
+                self.say(id, ReplyBody::Status(status::now(self.jobs.count())));
+            }
         }
     }
 
     fn attach(&mut self, attach: Attach) -> Result<pyro_proto::hello::Attached, WireError> {
         let protocol = self.session.check(&attach)?;
+        let began = Instant::now();
         if let Some(identity) = &attach.identity {
             self.change_guest(|| identity::apply(identity))?;
             self.unfreeze()?;
         }
-        let attached = self.session.accept(attach, protocol);
+        let mut attached = self.session.accept(attach, protocol);
         if let Err(error) = self.keep_session() {
             self.session.detach();
             return Err(error);
         }
         self.look_at_all_jobs();
+        attached.setup_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(attached)
     }
 

@@ -119,7 +119,7 @@ impl Session {
             self.quiesced = false;
         }
         self.attached = true;
-        Attached { protocol, generation: self.generation }
+        Attached { protocol, generation: self.generation, setup_us: 0 }
     }
 
     /// The guest is frozen and flushed: from here on it may have twins.
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(code(session.check(&attach("t", None))), Some(ErrorCode::NotAttached));
         let first = attach("t", Some(identity(3)));
         let protocol = session.check(&first).unwrap();
-        assert_eq!(session.accept(first, protocol), Attached { protocol: 1, generation: 3 });
+        assert_eq!(session.accept(first, protocol), Attached { protocol: 1, generation: 3, setup_us: 0 });
         session.detach();
         assert_eq!(code(session.check(&attach("u", None))), Some(ErrorCode::NotAttached));
         assert_eq!(code(session.check(&attach("t", None))), None);

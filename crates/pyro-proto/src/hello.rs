@@ -76,6 +76,9 @@ pub struct Attached {
     pub protocol: u32,
     /// The generation the guest now has.
     pub generation: u64,
+    /// Microseconds of guest time that applying the identity took.
+    #[serde(default)]
+    pub setup_us: u64,
 }
 
 /// The version both sides speak, if there is one.

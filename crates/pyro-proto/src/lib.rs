@@ -14,6 +14,7 @@ pub mod frame;
 pub mod hello;
 pub mod limits;
 pub mod message;
+pub mod status;
 
 pub use bytes::ByteString;
 pub use credit::ReceiveWindow;
@@ -23,5 +24,5 @@ pub use frame::Frame;
 pub use frame::FrameError;
 pub use frame::Item;
 pub use frame::Kind;
-pub use frame::StreamId;
 pub use frame::SYNC;
+pub use frame::StreamId;

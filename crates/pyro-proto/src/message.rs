@@ -9,6 +9,7 @@ use crate::hello::Attach;
 use crate::hello::Attached;
 use crate::hello::Hello;
 use crate::limits::FRAME_PAYLOAD_BYTES_MAX;
+use crate::status::GuestStatus;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -71,6 +72,8 @@ pub enum RequestBody {
     Shutdown,
     /// Answered by [`ReplyBody::Done`].
     Ping,
+    /// Ask how the guest is doing. Answered by [`ReplyBody::Status`].
+    Status,
 }
 
 /// Whom a signal reaches.
@@ -109,6 +112,8 @@ pub enum ReplyBody {
     },
     /// The command ended, and all its output that will be sent has been framed before this message.
     Exited(ExecExit),
+    /// How the guest is doing.
+    Status(GuestStatus),
     /// The request was carried out.
     Done,
     /// The request was not carried out, and had no effect.
@@ -168,7 +173,9 @@ pub enum MessageError {
     #[error("a control message is malformed")]
     Malformed(#[source] serde_json::Error),
     /// Larger than a frame.
-    #[error("a control message of {bytes} bytes is larger than the {FRAME_PAYLOAD_BYTES_MAX} a frame may hold")]
+    #[error(
+        "a control message of {bytes} bytes is larger than the {FRAME_PAYLOAD_BYTES_MAX} a frame may hold"
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -269,7 +276,9 @@ mod tests {
             Ok(Incoming::Request(Request { request: 9, body: RequestBody::Ping }))
         ));
         let code = br#"{"request":1,"type":"failed","code":"brand_new","message":"m"}"#;
-        let Ok(Reply { body: ReplyBody::Failed(error), .. }) = reply_from_payload(code) else { panic!("not a failure") };
+        let Ok(Reply { body: ReplyBody::Failed(error), .. }) = reply_from_payload(code) else {
+            panic!("not a failure")
+        };
         assert_eq!(error.code, ErrorCode::Unsupported);
         assert!(request_from_payload(b"{}").is_err());
     }

@@ -40,6 +40,7 @@ impl Demo {
             cwd: None,
             user: None,
             stdin: false,
+            guest_status: true,
             network: self.network,
             template: true,
             allow_host_compat: false,

@@ -125,6 +125,9 @@ impl Run {
             return Ok(report.exit_code());
         }
         let report = execute(&config, spec, stdio(), Terminal::for_run().environment(&shown.environment))?;
+        if report.guest.is_some_and(|guest| guest.disk_full()) {
+            output::error_line("[warning] the guest's disk is full; --disk-mib gives it a larger one");
+        }
         output::error_line(&shown.summary(&report));
         if timings {
             output::error_line(&timing_line(&report));
@@ -158,6 +161,7 @@ impl Run {
             cwd: self.cwd,
             user: self.user,
             stdin: !std::io::stdin().is_terminal(),
+            guest_status: self.json,
             network: self.network || self.network_policy != "off",
             template: !self.no_template,
             allow_host_compat: self.allow_host_compat,
@@ -237,6 +241,13 @@ impl Shown {
             "acceleration": report.acceleration,
             "isolation": report.isolation(),
             "timings": report.timings,
+            "guest": report.guest.map(|guest| json!({
+                "disk_total_bytes": guest.disk_total_bytes,
+                "disk_free_bytes": guest.disk_free_bytes,
+                "disk_full": guest.disk_full(),
+                "mem_total_kib": guest.mem_total_kib,
+                "mem_available_kib": guest.mem_available_kib,
+            })),
             "cleanup": {"vm_id": report.vm_id.as_str(), "deleted": true, "reason": "post_exec_cleanup"},
         });
         stdout_fields(&mut document, "stdout", stdout);

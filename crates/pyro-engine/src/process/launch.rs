@@ -163,6 +163,8 @@ mod tests {
         let name = "process::launch::tests::a_user_whose_core_limit_is_zero_can_start_programs";
         let this = std::env::current_exe().unwrap();
         let run = format!("ulimit -Hc 0; exec '{}' --exact {name}", this.display());
-        assert!(Command::new("/bin/sh").args(["-c", &run]).env(PLAYED, "1").output().unwrap().status.success());
+        assert!(
+            Command::new("/bin/sh").args(["-c", &run]).env(PLAYED, "1").output().unwrap().status.success()
+        );
     }
 }

@@ -22,6 +22,7 @@ use pyro_proto::message::ReplyBody;
 use pyro_proto::message::Request;
 use pyro_proto::message::RequestBody;
 use pyro_proto::message::RequestId;
+use pyro_proto::status::GuestStatus;
 use std::sync::Arc;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt as _;
@@ -111,6 +112,20 @@ impl GuestClient {
             match answer.await? {
                 ReplyBody::Done => Ok(()),
                 _ => Err(protocol("a request was answered with something else")),
+            }
+        }
+    }
+
+    /// How the guest is doing.
+    ///
+    /// # Errors
+    /// [`GuestError::Refused`] by an agent that is too old to know, or the channel's own.
+    pub fn status(&self) -> impl Future<Output = Result<GuestStatus, GuestError>> + use<> {
+        let answer = self.request(RequestBody::Status);
+        async move {
+            match answer.await? {
+                ReplyBody::Status(status) => Ok(status),
+                _ => Err(protocol("a status was answered with something else")),
             }
         }
     }

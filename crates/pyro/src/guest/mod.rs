@@ -24,3 +24,4 @@ pub use stream::StreamReader;
 pub use stream::StreamWriter;
 
 pub use pyro_proto::exec::Ending;
+pub use pyro_proto::status::GuestStatus;

@@ -44,9 +44,9 @@ use std::time::Instant;
 pub struct StartTimes {
     /// Making the guest's disk.
     pub prepare: Duration,
-    /// From the engine's start to the agent's hello: engine, and kernel and agent or restored state.
+    /// From the engine's start until the agent is there: engine, and kernel and agent or restored state.
     pub boot: Duration,
-    /// From the hello to the open attachment.
+    /// From there to the open attachment: the identity applied, commands allowed.
     pub attach: Duration,
 }
 

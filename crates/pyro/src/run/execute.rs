@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::guest::Exec;
 use crate::guest::ExecStreams;
 use crate::guest::GuestError;
+use crate::guest::GuestStatus;
 use crate::guest::StreamReader;
 use crate::guest::StreamWriter;
 use crate::host_compat;
@@ -32,6 +33,7 @@ use pyro_image::Cancel;
 use pyro_image::ImageError;
 use pyro_image::ImageStore;
 use pyro_image::Installed;
+use pyro_proto::exec::Ending;
 use pyro_proto::exec::ExecExit;
 use pyro_proto::exec::ExecSpec;
 use pyro_proto::limits::KILL_GRACE_MS;
@@ -51,6 +53,8 @@ const INTERRUPT_GRACE: Duration = Duration::from_secs(2);
 /// How much longer than the guest the host waits for a time-out, beyond the guest's own grace. A guest that is emulated
 /// and shares its processors is slow, and only the host's patience with it ends here.
 const HANG_GRACE: Duration = Duration::from_secs(15);
+/// How long a guest may take to say how it is doing.
+const STATUS_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of standard input read at once.
 const STDIN_BYTES: usize = 64 * 1024;
 
@@ -77,6 +81,8 @@ pub async fn run(
     let exec_began = Instant::now();
     let outcome = execute(&mut started.machine, &spec, &mut io).await;
     let exec = exec_began.elapsed();
+    let asked = spec.guest_status || outcome.as_ref().is_ok_and(|exit| exit.ending != Ending::Code(0));
+    let guest = if asked && outcome.is_ok() { status(&started.machine).await } else { None };
     let (id, times) = (started.machine.id.clone(), started.machine.times);
     started.machine.end().await;
     let exit = outcome?;
@@ -86,6 +92,7 @@ pub async fn run(
         ending: exit.ending,
         timed_out: exit.timed_out,
         started_by: started.started_by,
+        guest,
         engine: started.engine,
         acceleration: started.acceleration,
         timings: Timings {
@@ -96,6 +103,11 @@ pub async fn run(
             total_ms: milliseconds(began.elapsed()),
         },
     })
+}
+
+/// How the guest is doing. One that no longer answers is about to be ended anyway.
+async fn status(machine: &Machine) -> Option<GuestStatus> {
+    tokio::time::timeout(STATUS_DEADLINE, machine.client.status()).await.ok()?.ok()
 }
 
 struct Started {

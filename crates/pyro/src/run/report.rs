@@ -1,5 +1,6 @@
 //! What a run tells its caller, while it goes on and when it has ended.
 
+use crate::guest::GuestStatus;
 use crate::identity::GuestId;
 use pyro_engine::Acceleration;
 use pyro_engine::EngineKind;
@@ -67,6 +68,8 @@ pub struct RunReport {
     pub engine: EngineKind,
     /// What executed it.
     pub acceleration: Acceleration,
+    /// How the guest was doing when the command had ended; nothing when it was not asked, or did not answer.
+    pub guest: Option<GuestStatus>,
     /// How long each part took.
     pub timings: Timings,
 }
@@ -76,9 +79,9 @@ pub struct RunReport {
 pub struct Timings {
     /// Checking the environment, choosing the engine, making the guest's disk.
     pub prepare_ms: f64,
-    /// From the engine's start to the agent's hello.
+    /// From the engine's start until the agent is there.
     pub boot_ms: f64,
-    /// From the hello to the guest being allowed to run commands.
+    /// From there to the guest being allowed to run commands: its identity applied.
     pub agent_ready_ms: f64,
     /// From asking for the command to its end.
     pub exec_ms: f64,

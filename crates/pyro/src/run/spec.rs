@@ -27,6 +27,8 @@ pub struct RunSpec {
     pub user: Option<String>,
     /// Whether the command's standard input comes from the caller.
     pub stdin: bool,
+    /// Ask the guest how it is doing when the command has ended, even if that went well.
+    pub guest_status: bool,
     /// A network was asked for.
     pub network: bool,
     /// Start from a template of a paused guest, made first if there is none; otherwise boot.
