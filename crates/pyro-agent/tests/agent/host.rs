@@ -41,6 +41,8 @@ pub(crate) struct Host {
     pub(crate) replies: VecDeque<Reply>,
     pub(crate) data: BTreeMap<StreamId, Vec<u8>>,
     pub(crate) ended: BTreeSet<StreamId>,
+    /// Streams this side has given up.
+    pub(crate) abandoned: BTreeSet<StreamId>,
     pub(crate) resets: BTreeSet<StreamId>,
     /// Streams that are granted no credit: their reader is slow.
     pub(crate) slow: BTreeSet<StreamId>,
@@ -115,6 +117,7 @@ impl Host {
             replies: VecDeque::new(),
             data: BTreeMap::new(),
             ended: BTreeSet::new(),
+            abandoned: BTreeSet::new(),
             resets: BTreeSet::new(),
             slow: BTreeSet::new(),
             windows: BTreeMap::new(),
@@ -243,6 +246,9 @@ impl Host {
 
     fn frame(&mut self, frame: &pyro_proto::Frame) {
         let stream = frame.stream;
+        if self.abandoned.contains(&stream) {
+            return;
+        }
         match frame.kind {
             Kind::Control => {
                 let reply = message::reply_from_payload(&frame.payload).unwrap();
