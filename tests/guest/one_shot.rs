@@ -19,6 +19,11 @@ fn a_real_guest_answers() {
         run.stderr()
             .contains("[run] environment=debian:12 execution_mode=guest_vsock exit_code=0 duration_ms=")
     );
+    // How well the guest is kept from the host is said each time, that there is no KVM only once.
+    assert!(
+        run.stderr().contains(" isolation=emulated") || run.stderr().contains(" isolation=hardware"),
+        "{run:?}"
+    );
     home.assert_nothing_left();
 }
 

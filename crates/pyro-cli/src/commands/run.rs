@@ -212,11 +212,12 @@ impl Shown {
     fn summary(&self, report: &RunReport) -> String {
         let timed_out = if report.timed_out { " timed_out=true" } else { "" };
         format!(
-            "[run] environment={} execution_mode={} exit_code={}{timed_out} duration_ms={:.0}",
+            "[run] environment={} execution_mode={} exit_code={}{timed_out} duration_ms={:.0} isolation={}",
             self.environment,
             report.execution_mode(),
             report.exit_code(),
-            report.timings.exec_ms
+            report.timings.exec_ms,
+            report.isolation()
         )
     }
 
