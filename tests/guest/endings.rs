@@ -1,12 +1,11 @@
 //! How commands end: by themselves, by a signal, by the clock, by the user, and with children that will not go.
 
+use crate::begun;
 use crate::debian;
 use pyro_testkit::Outcome;
 use rustix::process::Pid;
 use rustix::process::Signal;
-use std::io::Read as _;
 use std::process::Child;
-use std::process::Stdio;
 
 #[test]
 fn the_exit_code_is_the_commands_own() {
@@ -56,20 +55,6 @@ fn a_child_that_keeps_the_pipe_holds_nothing_up() {
         home.run(["run", "debian:12", "--timeout-seconds", "100", "--", "sleep 1000 & echo hi"]).succeeds();
     assert_eq!(run.stdout(), "hi\n");
     home.assert_nothing_left();
-}
-
-/// A run whose command has begun and said so.
-fn begun(home: &pyro_testkit::Sandbox, script: &str) -> Child {
-    let mut child = home
-        .pyro(["run", "debian:12", "--timeout-seconds", "1000", "--", script])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = [0; 6];
-    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"begun\n");
-    child
 }
 
 fn send(child: &Child, signal: Signal) {

@@ -1,5 +1,6 @@
 //! Processes are killed at bad moments: nothing is left running, nothing is left on disk, and the next command works.
 
+use crate::begun;
 use crate::debian;
 use pyro_testkit::Sandbox;
 use pyro_testkit::processes;
@@ -7,22 +8,12 @@ use rustix::process::Pid;
 use rustix::process::Signal;
 use std::io::BufRead as _;
 use std::io::BufReader;
-use std::io::Read as _;
 use std::process::Child;
 use std::process::Stdio;
 
 /// A run that is under way in its guest.
 fn running(home: &Sandbox) -> Child {
-    let mut child = home
-        .pyro(["run", "debian:12", "--timeout-seconds", "1000", "--", "echo begun; sleep 1000"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = [0; 6];
-    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"begun\n");
-    child
+    begun(home, "echo begun; sleep 1000")
 }
 
 fn kill(pid: u32) {

@@ -19,6 +19,9 @@ mod templates;
 mod unique;
 
 use pyro_testkit::Sandbox;
+use std::io::Read as _;
+use std::process::Child;
+use std::process::Stdio;
 
 /// A sandbox in which `debian:12` is installed.
 fn debian() -> Sandbox {
@@ -39,4 +42,18 @@ fn empty_sandbox() -> Sandbox {
 fn linked_sandbox() -> Sandbox {
     drop(debian());
     Sandbox::with_linked_cache(env!("CARGO_BIN_EXE_pyro"))
+}
+
+/// A run whose command has begun, which it tells by saying `begun` first.
+fn begun(home: &Sandbox, script: &str) -> Child {
+    let mut child = home
+        .pyro(["run", "debian:12", "--timeout-seconds", "1000", "--", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"begun\n");
+    child
 }

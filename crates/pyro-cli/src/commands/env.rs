@@ -237,14 +237,7 @@ impl Inspect {
 impl Prune {
     fn call(&self, config: &Config, store: &ImageStore) -> Result<(), Failure> {
         let report = store.prune().map_err(|error| failed(&error))?;
-        let templates = template::collect(config, store).map_err(|error| {
-            Failure::plain(
-                "image_io",
-                format!("removing templates: {error}"),
-                "check the cache folder's owner",
-                exit::FAILED,
-            )
-        })?;
+        let templates = super::gc::collect_templates(config, store)?;
         if self.json {
             let mut document = json!(report);
             document["deleted_template_dirs"] = json!(templates.deleted_template_dirs);

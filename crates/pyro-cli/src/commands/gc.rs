@@ -5,9 +5,12 @@ use crate::failure::Failure;
 use crate::output;
 use crate::settings;
 use pyro::Coded;
+use pyro::Config;
+use pyro::code;
 use pyro::image::ImageStore;
 use pyro::state;
 use pyro::template;
+use pyro::template::Collected;
 use serde_json::json;
 
 /// Remove everything that nothing needs any more: what killed processes left, templates and environments that are outdated,
@@ -19,6 +22,14 @@ pub struct Gc {
     json: bool,
 }
 
+/// Removes the templates that nothing needs.
+pub(super) fn collect_templates(config: &Config, store: &ImageStore) -> Result<Collected, Failure> {
+    template::collect(config, store).map_err(|error| {
+        let message = format!("removing templates: {error}");
+        Failure::plain(code::IMAGE_IO, message, "check the cache folder's owner", exit::FAILED)
+    })
+}
+
 impl Gc {
     pub(crate) fn call(&self, engine: &str) -> Result<i32, Failure> {
         let config = settings::config(engine, exit::FAILED)?;
@@ -26,14 +37,7 @@ impl Gc {
         let store = ImageStore::new(config.image_config()).map_err(|error| failed(&error))?;
         let scratch = state::sweep(&config);
         let pruned = store.prune().map_err(|error| failed(&error))?;
-        let templates = template::collect(&config, &store).map_err(|error| {
-            Failure::plain(
-                "image_io",
-                format!("removing templates: {error}"),
-                "check the cache folder's owner",
-                exit::FAILED,
-            )
-        })?;
+        let templates = collect_templates(&config, &store)?;
         if self.json {
             output::json(&json!({
                 "deleted_scratch_count": scratch,
