@@ -26,6 +26,28 @@ impl fmt::Debug for ByteString {
     }
 }
 
+/// Bytes that nothing but their receiver may see: on the wire like a [`ByteString`], and never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct HiddenBytes(pub Vec<u8>);
+
+impl fmt::Debug for HiddenBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HiddenBytes(…)")
+    }
+}
+
+impl Serialize for HiddenBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for HiddenBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ByteString::deserialize(deserializer).map(|bytes| Self(bytes.0))
+    }
+}
+
 impl From<&str> for ByteString {
     fn from(text: &str) -> Self {
         Self(text.as_bytes().to_vec())
@@ -46,13 +68,17 @@ impl From<Vec<u8>> for ByteString {
 
 impl Serialize for ByteString {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(&self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("hex", &to_hex(&self.0))?;
-                map.end()
-            }
+        serialize(&self.0, serializer)
+    }
+}
+
+fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => {
+            let mut map = serializer.serialize_map(Some(1))?;
+            map.serialize_entry("hex", &to_hex(bytes))?;
+            map.end()
         }
     }
 }

@@ -28,6 +28,11 @@ impl Default for SendWindow {
 }
 
 impl SendWindow {
+    /// A window that begins with so much.
+    pub const fn of(bytes: u32) -> Self {
+        Self { bytes }
+    }
+
     /// Bytes that may be sent now.
     pub const fn available(&self) -> usize {
         self.bytes as usize
@@ -54,17 +59,36 @@ impl SendWindow {
 /// What the peer may still send to this side on one stream.
 #[derive(Debug)]
 pub struct ReceiveWindow {
+    size: u32,
     outstanding: u32,
     consumed: u32,
 }
 
 impl Default for ReceiveWindow {
     fn default() -> Self {
-        Self { outstanding: INITIAL_CREDIT_BYTES, consumed: 0 }
+        Self::of(INITIAL_CREDIT_BYTES)
     }
 }
 
 impl ReceiveWindow {
+    /// A window of so much.
+    pub const fn of(bytes: u32) -> Self {
+        Self { size: bytes, outstanding: bytes, consumed: 0 }
+    }
+
+    /// How much the peer may have under way.
+    pub const fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// Makes the window larger; returns the credit to grant for it. Never beyond [`CREDIT_BYTES_MAX`].
+    pub fn widen(&mut self, bytes: u32) -> u32 {
+        let more = bytes.min(CREDIT_BYTES_MAX.saturating_sub(self.size));
+        self.size += more;
+        self.outstanding = self.outstanding.saturating_add(more);
+        more
+    }
+
     /// Records that `bytes` of data arrived.
     ///
     /// # Errors
@@ -78,7 +102,7 @@ impl ReceiveWindow {
     /// Records that the reader consumed `bytes`; returns the credit to grant now, if it is worth a frame.
     pub fn consume(&mut self, bytes: usize) -> Option<u32> {
         self.consumed = self.consumed.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if self.consumed < INITIAL_CREDIT_BYTES / 2 {
+        if self.consumed < self.size / 2 {
             return None;
         }
         let grant = std::mem::take(&mut self.consumed);
@@ -112,6 +136,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_window_that_grew_is_granted_in_larger_parts() {
+        let (mut send, mut receive) = (SendWindow::of(100), ReceiveWindow::of(100));
+        send.spend(100);
+        receive.receive(100).unwrap();
+        assert_eq!(receive.consume(49), None);
+        assert_eq!(receive.consume(1), Some(50));
+        send.grant(50 + receive.widen(300)).unwrap();
+        assert_eq!((receive.size(), send.available()), (400, 350));
+        send.spend(350);
+        receive.receive(350).unwrap();
+        assert_eq!(receive.consume(199), None);
+        assert_eq!(receive.consume(1), Some(200));
+        assert_eq!(receive.widen(u32::MAX), CREDIT_BYTES_MAX - 400);
     }
 
     #[test]

@@ -52,6 +52,10 @@ pub struct Attach {
     /// Makes this guest unlike every other; required after a boot and after a restore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// The block device with the guest's own disk, for a guest that was booted without: it goes over the root before the
+    /// identity is applied. A guest that has its disk already takes no notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_disk: Option<String>,
 }
 
 /// What a restored guest must be given before it does anything.

@@ -8,13 +8,17 @@
 //! This crate must not open files, spawn threads, or know what a workspace is.
 
 pub mod bytes;
+pub mod connect;
 pub mod credit;
 pub mod exec;
 pub mod frame;
+pub mod glob;
 pub mod hello;
 pub mod limits;
 pub mod message;
 pub mod status;
+pub mod tool;
+pub mod tree;
 
 pub use bytes::ByteString;
 pub use credit::ReceiveWindow;

@@ -12,6 +12,12 @@ pub const INITIAL_CREDIT_BYTES: u32 = 256 * 1024;
 /// Most credit one stream may ever hold, in bytes; a grant beyond it is a protocol error.
 pub const CREDIT_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
+/// The same for a connection to what listens in the guest, which grows as it is used: there may be very many that are slow.
+pub const CONNECTION_CREDIT_BYTES: u32 = 64 * 1024;
+
+/// Most connections to what listens in one guest open at once.
+pub const CONNECTIONS_MAX: usize = 512;
+
 /// Most streams open at once on one channel.
 pub const STREAMS_MAX: usize = 4096;
 
@@ -41,3 +47,6 @@ pub const HOSTNAME_BYTES_MAX: usize = 64;
 
 /// How long a timed-out process tree has between TERM and KILL unless the request says otherwise, in milliseconds.
 pub const KILL_GRACE_MS: u64 = 1_000;
+
+/// Longest that writes to the guest's disk are held, in milliseconds.
+pub const HOLD_DISK_MS_MAX: u64 = 60_000;

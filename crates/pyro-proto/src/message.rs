@@ -3,6 +3,8 @@
 //! This file must not contain behaviour beyond encoding and decoding.
 
 use crate::bytes::ByteString;
+use crate::bytes::HiddenBytes;
+use crate::connect::ConnectSpec;
 use crate::exec::ExecExit;
 use crate::exec::ExecSpec;
 use crate::hello::Attach;
@@ -10,6 +12,7 @@ use crate::hello::Attached;
 use crate::hello::Hello;
 use crate::limits::FRAME_PAYLOAD_BYTES_MAX;
 use crate::status::GuestStatus;
+use crate::tool::ToolSpec;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -34,6 +37,18 @@ pub enum RequestBody {
     Attach(Attach),
     /// Run a command. Answered by [`ReplyBody::Started`], later by [`ReplyBody::Exited`] with the same request number.
     Exec(ExecSpec),
+    /// Work on files without any program of the guest: a job, answered as [`Self::Exec`] is.
+    Tool(ToolSpec),
+    /// Open a connection to what listens in the guest. Answered by [`ReplyBody::Connected`] once it is open.
+    Connect(ConnectSpec),
+    /// Flush the guest's own disk and hold all writes to it, so that it is clean and stands still while the guest runs on. Ends
+    /// by itself after so many milliseconds. Answered by [`ReplyBody::Done`] when it stands still.
+    HoldDisk {
+        /// Milliseconds after which it is released by itself; at most [`crate::limits::HOLD_DISK_MS_MAX`].
+        ms_max: u64,
+    },
+    /// Undo [`Self::HoldDisk`]. Answered by [`ReplyBody::Done`], or a failure if it had been released by itself already.
+    ReleaseDisk,
     /// Send a signal to a job. Answered by [`ReplyBody::Done`].
     Signal {
         /// The job's request number.
@@ -43,6 +58,12 @@ pub enum RequestBody {
         /// Whom it reaches.
         #[serde(default)]
         target: SignalTarget,
+    },
+    /// End a job as a time-out does: TERM for all its processes, KILL for those that are left after its grace. Its end is told
+    /// when none is. Answered by [`ReplyBody::Done`].
+    End {
+        /// The job's request number.
+        job: RequestId,
     },
     /// Change a job's terminal size. Answered by [`ReplyBody::Done`].
     Resize {
@@ -63,6 +84,15 @@ pub enum RequestBody {
         /// Random bytes.
         bytes: ByteString,
     },
+    /// Put a secret at [`SECRETS_FOLDER`], in memory, where only the guest's root can read it. Answered by [`ReplyBody::Done`].
+    PutSecret {
+        /// The file's name: letters, digits and underscores.
+        name: String,
+        /// What is in it.
+        value: HiddenBytes,
+    },
+    /// Take all secrets away again. Answered by [`ReplyBody::Done`].
+    DropSecrets,
     /// Freeze user processes, flush file systems, and refuse all but an attach with an identity, or [`Self::Thaw`].
     /// Answered by [`ReplyBody::Done`] as the last thing the guest sends.
     Quiesce,
@@ -75,6 +105,9 @@ pub enum RequestBody {
     /// Ask how the guest is doing. Answered by [`ReplyBody::Status`].
     Status,
 }
+
+/// Where a guest has its secrets, one file for each.
+pub const SECRETS_FOLDER: &str = "/run/pyro-secrets";
 
 /// Whom a signal reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +145,8 @@ pub enum ReplyBody {
     },
     /// The command ended, and all its output that will be sent has been framed before this message.
     Exited(ExecExit),
+    /// The connection is open; its stream carries bytes from here on.
+    Connected,
     /// How the guest is doing.
     Status(GuestStatus),
     /// The request was carried out.
@@ -147,7 +182,7 @@ pub enum ErrorCode {
     NotAttached,
     /// A quiesced guest was asked for something else than an attach with an identity.
     Quiesced,
-    /// The program does not exist.
+    /// The program, or the file, does not exist.
     NotFound,
     /// The program exists and may not be executed.
     NotExecutable,
@@ -161,6 +196,28 @@ pub enum ErrorCode {
     LimitReached,
     /// The guest's kernel refused.
     System,
+    /// Something is there already.
+    AlreadyExists,
+    /// A folder is needed, and something else is there; a link where no link is followed, too.
+    NotADirectory,
+    /// Something else is needed, and a folder is there.
+    IsADirectory,
+    /// A folder is not empty.
+    NotEmpty,
+    /// The disk is full, or a quota is.
+    NoSpace,
+    /// What came ended before it was whole.
+    Truncated,
+    /// More than the request allows.
+    TooLarge,
+    /// It is in use: a mount point, or a disk whose writes are held.
+    Busy,
+    /// Nothing is held, or no longer.
+    NotHeld,
+    /// Something is not as the request expects it to be.
+    Changed,
+    /// Nothing listens there.
+    ConnectionRefused,
     /// The agent does not know this message.
     #[serde(other)]
     Unsupported,
@@ -231,6 +288,7 @@ pub fn request_from_payload(payload: &[u8]) -> Result<Incoming, MessageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::Endpoint;
     use crate::exec::Ending;
     use crate::exec::Stdio;
 
@@ -250,6 +308,39 @@ mod tests {
         let text = r#"{"request":7,"type":"exec","argv":["git",{"hex":"ff"}],"cwd":"/workspace","stdio":{"stream":1,"stdin":true,"stderr_stream":2},"timeout_ms":30000}"#;
         assert_eq!(serde_json::to_string(&exec).unwrap(), text);
         assert!(matches!(request_from_payload(text.as_bytes()), Ok(Incoming::Request(back)) if back == exec));
+        let connect =
+            |request, stream, to| Request { request, body: RequestBody::Connect(ConnectSpec { stream, to }) };
+        let shapes = [
+            (
+                connect(8, 3, Endpoint::Tcp { host: None, port: 8080 }),
+                r#"{"request":8,"type":"connect","stream":3,"to":{"tcp":{"port":8080}}}"#,
+            ),
+            (
+                connect(9, 4, Endpoint::Tcp { host: Some("::1".into()), port: 80 }),
+                r#"{"request":9,"type":"connect","stream":4,"to":{"tcp":{"host":"::1","port":80}}}"#,
+            ),
+            (
+                connect(10, 5, Endpoint::Unix { path: "/run/s".into() }),
+                r#"{"request":10,"type":"connect","stream":5,"to":{"unix":{"path":"/run/s"}}}"#,
+            ),
+        ];
+        for (request, text) in shapes {
+            assert_eq!(serde_json::to_string(&request).unwrap(), text);
+            assert!(
+                matches!(request_from_payload(text.as_bytes()), Ok(Incoming::Request(back)) if back == request)
+            );
+        }
+        let text = r#"{"request":8,"type":"connected"}"#;
+        assert_eq!(reply_from_payload(text.as_bytes()).unwrap().body, ReplyBody::Connected);
+        let text = r#"{"request":8,"type":"failed","code":"connection_refused","message":"m"}"#;
+        let Ok(Reply { body: ReplyBody::Failed(error), .. }) = reply_from_payload(text.as_bytes()) else {
+            panic!("not a failure")
+        };
+        assert_eq!(error.code, ErrorCode::ConnectionRefused);
+        let secret = RequestBody::PutSecret { name: "A".into(), value: HiddenBytes(b"swordfish".to_vec()) };
+        assert!(!format!("{secret:?}").contains("sword"));
+        let text = r#"{"request":7,"type":"put_secret","name":"A","value":"swordfish"}"#;
+        assert_eq!(serde_json::to_string(&Request { request: 7, body: secret }).unwrap(), text);
         let exited = Reply {
             request: 7,
             body: ReplyBody::Exited(ExecExit {
