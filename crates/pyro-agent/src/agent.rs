@@ -3,10 +3,14 @@
 
 use crate::channel::Channel;
 use crate::channel::Filled;
+use crate::connections::Connections;
+use crate::disks;
+use crate::hold::Hold;
 use crate::jobs::Jobs;
 use crate::output::Turn;
 use crate::place::Kind;
 use crate::place::Place;
+use crate::poll::ConnectionId;
 use crate::poll::JobId;
 use crate::poll::Part;
 use crate::poll::Poller;
@@ -63,6 +67,13 @@ pub enum AgentError {
     Channel(#[source] io::Error),
 }
 
+/// What goes to the host in turns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lane {
+    Job(JobId, Part),
+    Connection(ConnectionId),
+}
+
 /// Everything the agent knows.
 #[derive(Debug)]
 pub(crate) struct Agent {
@@ -71,10 +82,12 @@ pub(crate) struct Agent {
     pub(crate) channel: Channel,
     pub(crate) session: Session,
     pub(crate) jobs: Jobs,
+    pub(crate) connections: Connections,
     pub(crate) stillness: Stillness,
+    pub(crate) hold: Hold,
     /// Outputs waiting for their turn.
-    turns: VecDeque<(JobId, Part)>,
-    scratch: Vec<u8>,
+    pub(crate) turns: VecDeque<Lane>,
+    pub(crate) scratch: Vec<u8>,
     ready_ms: u64,
 }
 
@@ -99,6 +112,10 @@ impl Agent {
         if let Some(groups) = &place.groups {
             poller.add(groups.changes(), Token::Groups).map_err(|errno| AgentError::Poll(errno.into()))?;
         }
+        if place.kind == Kind::Guest {
+            // An agent before this one may have died while it held the disk.
+            disks::thaw_leftover();
+        }
         let kept = place.vault.as_ref().and_then(crate::vault::Vault::load);
         let session = kept.map(Session::resume).unwrap_or_default();
         let uptime = rustix::time::clock_gettime(ClockId::Boottime);
@@ -109,7 +126,9 @@ impl Agent {
             channel: Channel::new(channel),
             session,
             jobs: Jobs::default(),
+            connections: Connections::default(),
             stillness: Stillness::default(),
+            hold: Hold::default(),
             turns: VecDeque::new(),
             scratch: vec![0; DATA_CHUNK_BYTES],
             ready_ms: u64::try_from(ready_ms).unwrap_or(0),
@@ -123,6 +142,7 @@ impl Agent {
             }
             self.give_turns();
             self.meet_deadlines();
+            self.release_disk_when_due();
             if self.advance_stillness() {
                 return Ok(End::ShutDown);
             }
@@ -137,6 +157,7 @@ impl Agent {
                     Token::Channel => self.channel.note(event.readable, event.writable),
                     Token::Groups => self.groups_changed(),
                     Token::Job(id, part) => self.job_event(id, part, event.readable),
+                    Token::Connection(id) => self.connection_event(id, &event),
                 }
             }
         }
@@ -149,7 +170,7 @@ impl Agent {
             return Some(Duration::ZERO);
         }
         let jobs = if self.session.is_quiesced() { None } else { self.jobs.next_deadline() };
-        let next = [jobs, self.stillness.deadline()].into_iter().flatten().min()?;
+        let next = [jobs, self.stillness.deadline(), self.hold.deadline()].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -205,6 +226,8 @@ impl Agent {
     fn host_left(&mut self) {
         self.session.detach();
         self.stillness.forget_host();
+        self.let_go_of_disk();
+        self.connections.abort_all();
         self.jobs.orphan_all();
         for id in self.jobs.ids() {
             self.job_changed(id);
@@ -235,7 +258,7 @@ impl Agent {
         let Some(output) = self.jobs.get_mut(id).and_then(|job| job.lane(part)) else { return };
         if !output.queued && output.is_ready() {
             output.queued = true;
-            self.turns.push_back((id, part));
+            self.turns.push_back(Lane::Job(id, part));
         }
     }
 
@@ -245,7 +268,14 @@ impl Agent {
             if !self.channel.has_room() || self.session.is_quiesced() {
                 return;
             }
-            let Some((id, part)) = self.turns.pop_front() else { return };
+            let (id, part) = match self.turns.pop_front() {
+                Some(Lane::Job(id, part)) => (id, part),
+                Some(Lane::Connection(id)) => {
+                    self.take_connection_turn(id);
+                    continue;
+                }
+                None => return,
+            };
             let Some(output) = self.jobs.get_mut(id).and_then(|job| job.lane(part)) else { continue };
             output.queued = false;
             let turn = output.turn(&mut self.channel, &mut self.scratch);

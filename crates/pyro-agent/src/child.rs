@@ -1,12 +1,17 @@
-//! What happens between fork and exec, in the child. Everything it needs was prepared by the parent; a failure is told
-//! through the status pipe, which exec closes. This file must not be entered by the agent itself.
+//! What happens between fork and exec, or between fork and a tool's own work, in the child. Everything it needs was
+//! prepared by the parent; a failure is told through the status pipe, which exec closes, and a tool before it begins. This
+//! file must not be entered by the agent itself.
 
 use crate::command::Command;
+use crate::place::Kind;
 use crate::stdio::CommandEnds;
 use crate::sys::process;
 use crate::sys::signal;
+use crate::tools;
 use crate::users::User;
+use pyro_proto::tool::Tool;
 use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::Gid;
 use rustix::process::Resource;
@@ -58,9 +63,18 @@ impl Failure {
     }
 }
 
+/// What the child is there for.
+#[derive(Clone, Copy)]
+pub(crate) enum Work<'a> {
+    /// To become a program.
+    Program(&'a Command),
+    /// To do something itself, as whoever the agent is, on this kind of system.
+    Tool(&'a Tool, Kind),
+}
+
 /// What the child needs from its parent.
 pub(crate) struct Child<'a> {
-    pub(crate) command: &'a Command,
+    pub(crate) work: Work<'a>,
     pub(crate) ends: &'a CommandEnds,
     pub(crate) status: &'a OwnedFd,
     pub(crate) file_limit: Rlimit,
@@ -69,18 +83,24 @@ pub(crate) struct Child<'a> {
 }
 
 impl Child<'_> {
-    /// Becomes the command, or tells why not and ends.
+    /// Becomes the command or does the tool's work, or tells why not and ends.
     pub(crate) fn run(&self) -> ! {
-        let failure = match self.prepare() {
-            Ok(()) => Failure { stage: Stage::Exec, errno: launch(self.command) },
-            Err(failure) => failure,
+        let failure = match self.work {
+            Work::Program(command) => match self.prepare(command) {
+                Ok(()) => Failure { stage: Stage::Exec, errno: launch(command) },
+                Err(failure) => failure,
+            },
+            Work::Tool(tool, kind) => match self.prepare_tool() {
+                Ok(()) => process::end_process(tools::run(tool, kind)),
+                Err(errno) => Failure { stage: Stage::Setup, errno },
+            },
         };
         // The parent reads end-of-file where this fails, and then finds the child dead.
         let _ = rustix::io::write(self.status, &failure.encode());
         process::end_process(EXIT_NOT_STARTED)
     }
 
-    fn prepare(&self) -> Result<(), Failure> {
+    fn prepare(&self, command: &Command) -> Result<(), Failure> {
         let fail = |stage| move |errno| Failure { stage, errno };
         self.isolate().map_err(fail(Stage::Setup))?;
         self.connect_streams().map_err(fail(Stage::Setup))?;
@@ -88,10 +108,29 @@ impl Child<'_> {
         signal::reset_all();
         rustix::process::umask(Mode::WGRP | Mode::WOTH);
         rustix::process::setrlimit(Resource::Nofile, self.file_limit).map_err(fail(Stage::Setup))?;
-        if let Some(user) = &self.command.switch_to {
+        if let Some(user) = &command.switch_to {
             switch_user(user).map_err(fail(Stage::User))?;
         }
-        enter_first(&self.command.cwd).map_err(fail(Stage::Cwd))
+        enter_first(&command.cwd).map_err(fail(Stage::Cwd))
+    }
+
+    /// A tool is this very process: it keeps its streams and nothing else of the agent's, and with the status pipe goes the
+    /// word that it has begun.
+    fn prepare_tool(&self) -> Result<(), Errno> {
+        let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        self.isolate()?;
+        self.connect_streams()?;
+        // Its output is records and nothing else.
+        rustix::stdio::dup2_stderr(&null)?;
+        drop(null);
+        signal::reset_all();
+        // Modes are those of the entries, whatever the agent was started with.
+        rustix::process::umask(Mode::empty());
+        // Trees are walked with one descriptor for each folder on the way down.
+        let limit = Rlimit { current: self.file_limit.maximum, ..self.file_limit };
+        rustix::process::setrlimit(Resource::Nofile, limit)?;
+        process::close_all_but(&[]);
+        Ok(())
     }
 
     /// A session or group of its own, its own control group, and no share in the agent's privileges.

@@ -6,6 +6,7 @@ use crate::refusal::refuse;
 use crate::users::Databases;
 use crate::users::User;
 use pyro_proto::exec::ExecSpec;
+use pyro_proto::exec::Stdio;
 use pyro_proto::frame::CONTROL;
 use pyro_proto::limits::ARGS_MAX;
 use pyro_proto::limits::ENV_MAX;
@@ -47,7 +48,7 @@ impl Command {
     /// Checks and resolves a request.
     pub(crate) fn new(spec: &ExecSpec, defaults: &Defaults) -> Result<Self, WireError> {
         check_sizes(spec)?;
-        check_streams(spec)?;
+        check_streams(&spec.stdio)?;
         let argv =
             spec.argv.iter().map(|word| c_string("an argument", &word.0)).collect::<Result<Vec<_>, _>>()?;
         let user = find_user(spec.user.as_deref(), defaults)?;
@@ -89,12 +90,13 @@ fn check_sizes(spec: &ExecSpec) -> Result<(), WireError> {
     Ok(())
 }
 
-fn check_streams(spec: &ExecSpec) -> Result<(), WireError> {
-    let (output, error) = (spec.stdio.stream, spec.stdio.stderr_stream);
+/// Whether these streams can be a job's.
+pub(crate) fn check_streams(stdio: &Stdio) -> Result<(), WireError> {
+    let (output, error) = (stdio.stream, stdio.stderr_stream);
     if output == CONTROL || error == Some(CONTROL) || error == Some(output) {
         return Err(bad(format!("the streams {output} and {error:?} cannot be the command's")));
     }
-    if spec.stdio.pty.is_some() && error.is_some() {
+    if stdio.pty.is_some() && error.is_some() {
         return Err(bad("a command on a terminal has no separate standard error"));
     }
     Ok(())

@@ -21,7 +21,7 @@ use crate::sys::process::reap;
 use crate::tree::Tree;
 use pyro_proto::exec::Ending;
 use pyro_proto::exec::ExecExit;
-use pyro_proto::exec::ExecSpec;
+use pyro_proto::exec::Stdio;
 use pyro_proto::limits::KILL_GRACE_MS;
 use pyro_proto::message::RequestId;
 use rustix::process::Pid;
@@ -65,6 +65,13 @@ pub(crate) enum Start {
     Failed(Failure),
 }
 
+/// How long a job may run, and how it is ended then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) kill_grace_ms: Option<u64>,
+}
+
 /// A command and everything that belongs to it.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -95,13 +102,19 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(request: RequestId, spec: &ExecSpec, spawned: Spawned) -> Self {
-        let stream = spec.stdio.stream;
-        let terminal = spec.stdio.pty.is_some();
-        let error = spawned.ends.error.zip(spec.stdio.stderr_stream);
+    pub(crate) fn new(
+        request: RequestId,
+        names: Names,
+        stdio: &Stdio,
+        limits: Limits,
+        spawned: Spawned,
+    ) -> Self {
+        let stream = stdio.stream;
+        let terminal = stdio.pty.is_some();
+        let error = spawned.ends.error.zip(stdio.stderr_stream);
         Self {
             request: Some(request),
-            names: Names::of(spec),
+            names,
             phase: Phase::Starting,
             tree: Some(spawned.tree),
             input: spawned.ends.input.map(|fd| Input::new(fd, stream, terminal)),
@@ -116,8 +129,8 @@ impl Job {
             report: spawned.report,
             main: None,
             started: spawned.forked_at,
-            timeout: spec.timeout_ms.filter(|ms| *ms <= MILLISECONDS_MAX).map(Duration::from_millis),
-            grace: Duration::from_millis(spec.kill_grace_ms.unwrap_or(KILL_GRACE_MS).min(MILLISECONDS_MAX)),
+            timeout: limits.timeout_ms.filter(|ms| *ms <= MILLISECONDS_MAX).map(Duration::from_millis),
+            grace: Duration::from_millis(limits.kill_grace_ms.unwrap_or(KILL_GRACE_MS).min(MILLISECONDS_MAX)),
             timed_out: false,
             settled: false,
             detached: 0,
@@ -166,7 +179,10 @@ impl Job {
             Start::Done(main) => {
                 self.main = Some(main);
                 self.phase = Phase::Running;
-                self.deadline = self.timeout.map(|timeout| self.started + timeout);
+                // One that is being ended already has the deadline of that.
+                if self.killing == Killing::No {
+                    self.deadline = self.timeout.map(|timeout| self.started + timeout);
+                }
             }
             _ => self.phase = Phase::Over,
         }
@@ -273,6 +289,11 @@ impl Job {
     /// Whether nothing of it runs, or nothing more can be done about it.
     pub(crate) fn is_dead(&self) -> bool {
         self.tree.is_none() || self.killing == Killing::GivenUp
+    }
+
+    /// Whether no output waits for its turn to be sent.
+    pub(crate) fn is_said(&self) -> bool {
+        !self.output.is_ready() && !self.error.as_ref().is_some_and(Output::is_ready)
     }
 
     /// Fixes what of the outputs still goes to the host; a job being killed waits for its tree, whose last words count.

@@ -5,7 +5,7 @@ use crate::poll::JobId;
 use crate::poll::Part;
 use crate::refusal::refuse;
 use pyro_proto::StreamId;
-use pyro_proto::exec::ExecSpec;
+use pyro_proto::exec::Stdio;
 use pyro_proto::limits::JOBS_MAX;
 use pyro_proto::limits::STREAMS_MAX;
 use pyro_proto::message::ErrorCode;
@@ -25,8 +25,8 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     /// Whether one more may be started under these names.
-    pub(crate) fn admit(&self, request: RequestId, spec: &ExecSpec) -> Result<(), WireError> {
-        let streams = [Some(spec.stdio.stream), spec.stdio.stderr_stream];
+    pub(crate) fn admit(&self, request: RequestId, stdio: &Stdio) -> Result<(), WireError> {
+        let streams = [Some(stdio.stream), stdio.stderr_stream];
         let in_use = |stream: &StreamId| self.by_stream.contains_key(stream);
         if self.by_request.contains_key(&request) || streams.iter().flatten().any(in_use) {
             return Err(refuse(
@@ -66,8 +66,13 @@ impl Jobs {
 
     /// The job the host means.
     pub(crate) fn named(&self, request: RequestId) -> Result<&Job, WireError> {
-        let job = self.by_request.get(&request).and_then(|id| self.all.get(id));
-        job.ok_or_else(|| refuse(ErrorCode::NoSuchJob, format!("there is no job {request}")))
+        let job = self.id_of(request).ok().and_then(|id| self.all.get(&id));
+        job.ok_or_else(|| no_such_job(request))
+    }
+
+    /// Our number for the job the host means.
+    pub(crate) fn id_of(&self, request: RequestId) -> Result<JobId, WireError> {
+        self.by_request.get(&request).copied().ok_or_else(|| no_such_job(request))
     }
 
     /// The job and the part a stream belongs to.
@@ -112,6 +117,11 @@ impl Jobs {
         self.all.values().all(Job::is_dead)
     }
 
+    /// Whether what jobs have written is on its way to the host, as far as it takes that.
+    pub(crate) fn all_said(&self) -> bool {
+        self.all.values().all(Job::is_said)
+    }
+
     /// The earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.all.values().filter_map(|job| job.deadline).min()
@@ -122,4 +132,8 @@ impl Jobs {
         let due = |job: &Job| job.deadline.is_some_and(|deadline| deadline <= now);
         self.all.iter().filter(|(_, job)| due(job)).map(|(id, _)| *id).collect()
     }
+}
+
+fn no_such_job(request: RequestId) -> WireError {
+    refuse(ErrorCode::NoSuchJob, format!("there is no job {request}"))
 }

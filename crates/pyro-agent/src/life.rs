@@ -43,6 +43,7 @@ impl Agent {
                 self.job_event(id, part, true);
             }
         }
+        self.look_at_all_connections();
     }
 
     /// Moves what the host sent into the command, and grants the host as much again.

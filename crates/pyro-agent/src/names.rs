@@ -1,7 +1,9 @@
 //! What a request asked for, as messages call it: short, and without anything that acts on a terminal. This file must not
 //! be used to find things.
 
+use crate::tools;
 use pyro_proto::exec::ExecSpec;
+use pyro_proto::tool::Tool;
 
 /// Bytes of a name that messages show.
 const SHOWN_BYTES_MAX: usize = 200;
@@ -15,6 +17,11 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// Those of a tool.
+    pub(crate) fn of_tool(tool: &Tool) -> Self {
+        Self { program: format!("the tool '{}'", tools::name(tool)), ..Self::default() }
+    }
+
     /// Those of a request.
     pub(crate) fn of(spec: &ExecSpec) -> Self {
         Self {

@@ -5,12 +5,14 @@ use crate::exemption::Exemption;
 use crate::groups::Groups;
 use crate::spawn::Inheritance;
 use crate::vault::Vault;
+use pyro_proto::message::SECRETS_FOLDER;
 use rustix::process::Resource;
 use rustix::process::Rlimit;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::path::PathBuf;
 
 /// Open files a command of a guest may have before it asks for more, and at most.
 const COMMAND_FILES: Rlimit = Rlimit { current: Some(1024), maximum: Some(524_288) };
@@ -24,6 +26,8 @@ pub struct Place {
     pub(crate) inheritance: Inheritance,
     /// Where what outlives this agent is kept, if another may follow it.
     pub(crate) vault: Option<Vault>,
+    /// Where secrets are put for programs to read.
+    pub(crate) secrets: PathBuf,
 }
 
 /// Whose system it is.
@@ -45,6 +49,7 @@ impl Place {
             defaults: Defaults { cwd: vec![c"/workspace".into(), c"/".into()], uid: uid() },
             inheritance: Inheritance { file_limit: COMMAND_FILES, exemption: Exemption::claim() },
             vault,
+            secrets: PathBuf::from(SECRETS_FOLDER),
         }
     }
 
@@ -61,6 +66,7 @@ impl Place {
             defaults: Defaults { cwd: vec![workspace], uid: uid() },
             inheritance: Inheritance { file_limit, exemption: Exemption::none() },
             vault: None,
+            secrets: folder.join("secrets"),
         })
     }
 }

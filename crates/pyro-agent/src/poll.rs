@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Names a job for as long as this agent lives; never reused.
 pub(crate) type JobId = u64;
 
+/// Names a connection for as long as this agent lives; never reused.
+pub(crate) type ConnectionId = u64;
+
 /// Which descriptor of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
@@ -40,6 +43,8 @@ pub(crate) enum Token {
     Groups,
     /// A descriptor of a job.
     Job(JobId, Part),
+    /// The socket of a connection.
+    Connection(ConnectionId),
 }
 
 impl Token {
@@ -48,6 +53,7 @@ impl Token {
             Self::Channel => 0,
             Self::Groups => 1,
             Self::Job(id, part) => (id << 8) | (part as u64 + 2),
+            Self::Connection(id) => (id << 8) | 8,
         }
     }
 
@@ -61,6 +67,7 @@ impl Token {
             5 => Part::Input,
             6 => Part::Output,
             7 => Part::Error,
+            8 => return Some(Self::Connection(raw >> 8)),
             _ => return None,
         };
         Some(Self::Job(raw >> 8, part))
@@ -125,7 +132,7 @@ mod tests {
     fn tokens_survive_the_kernel() {
         let parts = [Part::Status, Part::Process, Part::Report, Part::Input, Part::Output, Part::Error];
         let jobs = parts.map(|part| Token::Job((1 << 40) | 7, part));
-        for token in jobs.into_iter().chain([Token::Channel, Token::Groups]) {
+        for token in jobs.into_iter().chain([Token::Channel, Token::Groups, Token::Connection(9)]) {
             assert_eq!(Token::decode(token.encode()), Some(token));
         }
     }

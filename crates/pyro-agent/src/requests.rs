@@ -1,9 +1,13 @@
 //! What the host asks, one method for each. This file must not follow what it starts.
 
 use crate::agent::Agent;
+use crate::child::Work;
 use crate::command::Command;
+use crate::command::check_streams;
 use crate::identity;
 use crate::job::Job;
+use crate::job::Killing;
+use crate::job::Limits;
 use crate::names::Names;
 use crate::place::Kind;
 use crate::poll::Part;
@@ -11,14 +15,17 @@ use crate::poll::Token;
 use crate::refusal::refuse;
 use crate::refusal::refuse_errno;
 use crate::refusal::refuse_error;
+use crate::secrets;
 use crate::session::ENTROPY_BYTES_MAX;
 use crate::spawn;
 use crate::status;
 use crate::stdio::window;
 use crate::sys::signal;
+use crate::tools;
 use pyro_proto::Frame;
 use pyro_proto::exec::ExecSpec;
 use pyro_proto::exec::PtySize;
+use pyro_proto::exec::Stdio;
 use pyro_proto::frame;
 use pyro_proto::hello::Attach;
 use pyro_proto::message;
@@ -30,11 +37,16 @@ use pyro_proto::message::RequestBody;
 use pyro_proto::message::RequestId;
 use pyro_proto::message::SignalTarget;
 use pyro_proto::message::WireError;
+use pyro_proto::tool::ToolSpec;
+use rustix::process::Signal;
 use std::time::Instant;
 
 impl Agent {
     /// Takes one frame from the host.
     pub(crate) fn frame(&mut self, frame: &Frame) {
+        if let Some(connection) = self.connections.of_stream(frame.stream) {
+            return self.connection_frame(connection, frame);
+        }
         match frame.kind {
             frame::Kind::Control => self.control(&frame.payload),
             frame::Kind::Data => self.data(frame),
@@ -72,6 +84,11 @@ impl Agent {
                     self.answer(id, Err(error));
                 }
             }
+            RequestBody::Connect(spec) => {
+                if let Err(error) = self.connect(id, &spec) {
+                    self.answer(id, Err(error));
+                }
+            }
             RequestBody::Quiesce => self.quiesce(id),
             RequestBody::Shutdown => self.shut_down(id),
             RequestBody::Thaw => {
@@ -80,6 +97,10 @@ impl Agent {
             }
             RequestBody::Signal { job, signal, target } => {
                 let outcome = self.signal(job, signal, target);
+                self.answer(id, outcome);
+            }
+            RequestBody::End { job } => {
+                let outcome = self.end_job(job);
                 self.answer(id, outcome);
             }
             RequestBody::Resize { job, cols, rows } => {
@@ -94,6 +115,27 @@ impl Agent {
                 let outcome = self.add_entropy(&bytes.0);
                 self.answer(id, outcome);
             }
+            RequestBody::PutSecret { name, value } => {
+                let outcome = secrets::put(&self.place.secrets, &name, &value.0);
+                self.answer(id, outcome.map_err(|error| refuse_error(ErrorCode::System, &error)));
+            }
+            RequestBody::DropSecrets => {
+                let outcome = secrets::drop_all(&self.place.secrets);
+                self.answer(id, outcome.map_err(|error| refuse_error(ErrorCode::System, &error)));
+            }
+            RequestBody::Tool(spec) => {
+                if let Err(error) = self.tool(id, &spec) {
+                    self.answer(id, Err(error));
+                }
+            }
+            RequestBody::HoldDisk { ms_max } => {
+                let outcome = self.hold_disk(ms_max);
+                self.answer(id, outcome);
+            }
+            RequestBody::ReleaseDisk => {
+                let outcome = self.release_disk();
+                self.answer(id, outcome);
+            }
             RequestBody::Ping => self.answer(id, Ok(())),
             RequestBody::Status => {
                 self.say(id, ReplyBody::Status(status::now(self.jobs.count())));
@@ -105,6 +147,9 @@ impl Agent {
         let protocol = self.session.check(&attach)?;
         let began = Instant::now();
         if let Some(identity) = &attach.identity {
+            self.open_disk(attach.open_disk.as_deref())?;
+            // What an identity changes are files on that disk too.
+            self.let_go_of_disk();
             self.change_guest(|| identity::apply(identity))?;
             self.unfreeze()?;
         }
@@ -116,6 +161,14 @@ impl Agent {
         self.look_at_all_jobs();
         attached.setup_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(attached)
+    }
+
+    fn open_disk(&self, device: Option<&str>) -> Result<(), WireError> {
+        let Some(device) = device.filter(|_| self.place.kind == Kind::Guest) else { return Ok(()) };
+        if self.jobs.count() > 0 || !is_disk(device) {
+            return Err(refuse(ErrorCode::BadRequest, format!("{device} cannot be opened now")));
+        }
+        crate::init::open_disk(device).map_err(|error| refuse_error(ErrorCode::System, &error))
     }
 
     fn add_entropy(&self, bytes: &[u8]) -> Result<(), WireError> {
@@ -141,12 +194,46 @@ impl Agent {
         if self.stillness.is_shutting_down() {
             return Err(refuse(ErrorCode::Quiesced, "the guest is shutting down"));
         }
-        self.jobs.admit(request, spec)?;
+        self.jobs.admit(request, &spec.stdio)?;
         let command = Command::new(spec, &self.place.defaults)?;
-        let name = Names::of(spec).program;
-        let spawned =
-            spawn::spawn(&name, &command, &spec.stdio, &self.place.inheritance, self.place.groups.as_mut())?;
-        let id = self.jobs.insert(request, Job::new(request, spec, spawned));
+        let limits = Limits { timeout_ms: spec.timeout_ms, kill_grace_ms: spec.kill_grace_ms };
+        self.start_job(request, Names::of(spec), Work::Program(&command), &spec.stdio, limits)
+    }
+
+    fn tool(&mut self, request: RequestId, spec: &ToolSpec) -> Result<(), WireError> {
+        if self.stillness.is_shutting_down() {
+            return Err(refuse(ErrorCode::Quiesced, "the guest is shutting down"));
+        }
+        if self.hold.is_held() && tools::writes(&spec.tool) {
+            // It would hang in the kernel, where nothing can end it.
+            return Err(refuse(ErrorCode::Busy, "writes to the guest's disk are held"));
+        }
+        if spec.stdio.pty.is_some() || spec.stdio.stderr_stream.is_some() {
+            return Err(refuse(ErrorCode::BadRequest, "a tool has no terminal and no standard error"));
+        }
+        check_streams(&spec.stdio)?;
+        self.jobs.admit(request, &spec.stdio)?;
+        let limits = Limits { timeout_ms: spec.timeout_ms, kill_grace_ms: None };
+        self.start_job(
+            request,
+            Names::of_tool(&spec.tool),
+            Work::Tool(&spec.tool, self.place.kind),
+            &spec.stdio,
+            limits,
+        )
+    }
+
+    fn start_job(
+        &mut self,
+        request: RequestId,
+        names: Names,
+        work: Work<'_>,
+        stdio: &Stdio,
+        limits: Limits,
+    ) -> Result<(), WireError> {
+        let name = names.program.clone();
+        let spawned = spawn::spawn(&name, work, stdio, &self.place.inheritance, self.place.groups.as_mut())?;
+        let id = self.jobs.insert(request, Job::new(request, names, stdio, limits, spawned));
         let Some(job) = self.jobs.get(id) else { return Ok(()) };
         let mut parts = job.descriptors();
         let watched = parts.try_for_each(|(fd, part)| self.poller.add(fd, Token::Job(id, part)));
@@ -162,6 +249,11 @@ impl Agent {
             return Err(refuse(ErrorCode::BadRequest, format!("{number} is not a signal")));
         };
         let job = self.jobs.named(request)?;
+        if target == SignalTarget::Tree && signal == Signal::KILL && job.tree.is_some() {
+            // Those being born are reached too, and the one that has not begun yet.
+            job.kill();
+            return Ok(());
+        }
         let Some(main) = job.living_main() else {
             return Err(refuse(ErrorCode::NoSuchJob, format!("job {request} is not running")));
         };
@@ -173,6 +265,17 @@ impl Agent {
         rustix::process::kill_process_group(foreground.unwrap_or(main), signal).map_err(|errno| {
             refuse_errno(ErrorCode::System, &format!("sending signal {number} to job {request}"), errno)
         })
+    }
+
+    fn end_job(&mut self, request: RequestId) -> Result<(), WireError> {
+        let id = self.jobs.id_of(request)?;
+        if let Some(job) = self.jobs.get_mut(id)
+            && job.killing == Killing::No
+        {
+            job.kill_further(Instant::now());
+        }
+        self.job_changed(id);
+        Ok(())
     }
 
     fn resize(&self, request: RequestId, size: PtySize) -> Result<(), WireError> {
@@ -235,4 +338,11 @@ impl Agent {
         }
         self.job_changed(id);
     }
+}
+
+/// A block device of the kind guests have.
+fn is_disk(device: &str) -> bool {
+    device
+        .strip_prefix("/dev/vd")
+        .is_some_and(|letter| letter.len() == 1 && letter.as_bytes()[0].is_ascii_lowercase())
 }

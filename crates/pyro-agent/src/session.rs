@@ -182,7 +182,14 @@ mod tests {
     }
 
     fn attach(token: &str, identity: Option<Identity>) -> Attach {
-        Attach { protocol_min: 1, protocol_max: 1, token: token.into(), next_token: None, identity }
+        Attach {
+            protocol_min: 1,
+            protocol_max: 1,
+            token: token.into(),
+            next_token: None,
+            identity,
+            open_disk: None,
+        }
     }
 
     fn code(result: Result<u32, WireError>) -> Option<ErrorCode> {

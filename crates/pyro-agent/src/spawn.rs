@@ -1,10 +1,10 @@
-//! Starting a command: everything is made before the fork, and what cannot be made is refused. This file must not follow
-//! the command afterwards.
+//! Starting a command or a tool: everything is made before the fork, and what cannot be made is refused. This file must
+//! not follow it afterwards.
 
 use crate::child::Child;
 use crate::child::Failure;
 use crate::child::Stage;
-use crate::command::Command;
+use crate::child::Work;
 use crate::exemption::Exemption;
 use crate::groups::Groups;
 use crate::monitor;
@@ -55,22 +55,24 @@ pub(crate) struct Inheritance {
     pub(crate) exemption: Exemption,
 }
 
-/// Forks and lets the child become the command.
+/// Forks and lets the child do its work.
 pub(crate) fn spawn(
     name: &str,
-    command: &Command,
+    work: Work<'_>,
     stdio: &Stdio,
     inheritance: &Inheritance,
     groups: Option<&mut Groups>,
 ) -> Result<Spawned, WireError> {
     let system = |errno: Errno| refuse_errno(ErrorCode::System, &format!("starting {name}"), errno);
     let (ends, agent_ends) = stdio::open(stdio).map_err(system)?;
-    if let Some(user) = &command.switch_to {
+    if let Work::Program(command) = work
+        && let Some(user) = &command.switch_to
+    {
         ends.give_to(user.uid, user.gid);
     }
     let (status, child_status) = pipe().map_err(system)?;
     let mut child = Child {
-        command,
+        work,
         ends: &ends,
         status: &child_status,
         file_limit: inheritance.file_limit,

@@ -63,6 +63,7 @@ impl Agent {
         if let Err(errno) = groups.freeze() {
             return self.answer(request, Err(refuse_errno(ErrorCode::System, "freezing processes", errno)));
         }
+        self.let_go_of_disk();
         // From here on nothing is started and no output is taken, so that nothing follows the answer.
         self.session.quiesce();
         if let Err(error) = self.keep_session() {
@@ -81,7 +82,10 @@ impl Agent {
                 self.advance_freeze(request, until);
                 false
             }
-            Stillness::Ending { request } => self.jobs.all_dead() && self.end(request),
+            // Their last words go first, as far as the host takes them.
+            Stillness::Ending { request } => {
+                self.jobs.all_dead() && self.jobs.all_said() && self.end(request)
+            }
         }
     }
 
@@ -129,11 +133,11 @@ impl Agent {
 
     /// Begins to end everything.
     pub(crate) fn shut_down(&mut self, request: RequestId) {
+        self.let_go_of_disk();
         self.stillness = Stillness::Ending { request: Some(request) };
         let now = Instant::now();
         for id in self.jobs.ids() {
             if let Some(job) = self.jobs.get_mut(id) {
-                job.abandon_outputs();
                 job.kill_further(now);
             }
             self.job_changed(id);

@@ -106,6 +106,16 @@ fn start() -> Result<PathBuf, InitError> {
     port::find(&events)
 }
 
+/// Where a guest's own disk is seen.
+pub(crate) fn own_mounts() -> impl Iterator<Item = &'static str> {
+    root::own_mounts()
+}
+
+/// Puts the guest's own disk over a root that was entered without one.
+pub(crate) fn open_disk(device: &str) -> Result<(), InitError> {
+    root::open_disk(&cmdline::read().base, device)
+}
+
 /// What belongs to a running system besides its files.
 fn settle_in() -> Result<(), InitError> {
     let step = |step| move |errno: Errno| InitError::Step { step, source: errno.into() };

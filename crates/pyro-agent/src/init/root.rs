@@ -6,6 +6,7 @@ use super::cmdline::Words;
 use super::mounts::FIRST;
 use super::mounts::make_folder;
 use super::uevent::Events;
+use crate::sys::ioctl;
 use rustix::fs::AtFlags;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
@@ -18,16 +19,56 @@ use std::path::Path;
 const BASE: &str = "/base";
 const RW: &str = "/rw";
 const ROOT: &str = "/root.new";
+const WORKSPACE: &str = "/workspace";
 
 /// Folders that lie on the workspace's disk, where they are seen, and their permissions when new.
 const DIRECT: [(&str, &str, u32); 3] = [
-    ("/rw/workspace", "/workspace", 0o755),
+    ("/rw/workspace", WORKSPACE, 0o755),
     ("/rw/tmp", "/tmp", 0o1777),
     ("/rw/docker", "/var/lib/docker", 0o710),
 ];
 
+/// Where a guest's own disk is seen.
+pub(super) fn own_mounts() -> impl Iterator<Item = &'static str> {
+    std::iter::once("/").chain(DIRECT.map(|(_, seen, _)| seen))
+}
+
 /// Puts the root together and makes it this process's.
 pub(super) fn enter(words: &Words, events: &Events) -> Result<(), InitError> {
+    for device in [Some(&words.base), words.rw.as_ref()].into_iter().flatten() {
+        wait_for_disk(device, events)?;
+    }
+    assemble(&words.base, words.rw.as_deref(), &FIRST)?;
+    switch()
+}
+
+/// Puts the guest's own disk over a root that was entered without one, for every process there is. What was written to that
+/// root is gone with it. A root that has a disk is left as it is.
+pub(super) fn open_disk(base: &str, device: &str) -> Result<(), InitError> {
+    if is_on_disk() {
+        return Ok(());
+    }
+    let step = |step| move |errno: Errno| InitError::Step { step, source: errno.into() };
+    // The kernel looked at the device when it found it, and that was in front of another disk.
+    let disk = rustix::fs::open(device, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    disk.and_then(ioctl::forget_cached).map_err(step("forgetting what was cached of the disk"))?;
+    let [proc, sys, dev] = FIRST;
+    assemble(base, Some(device), &[proc, sys, dev, "/run"])?;
+    rustix::process::chdir(ROOT).map_err(step("entering the root"))?;
+    // Moves every process whose root is the old one, PID 1 among them, and puts the old one on top of the new.
+    rustix::process::pivot_root(".", ".").map_err(step("changing the root"))?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(step("leaving the old root"))?;
+    rustix::process::chdir("/").map_err(step("entering the root"))
+}
+
+/// Whether the workspace lies on a disk, rather than in memory.
+fn is_on_disk() -> bool {
+    const EXT4: u64 = 0xef53;
+    rustix::fs::statfs(WORKSPACE).is_ok_and(|found| u64::try_from(found.f_type) == Ok(EXT4))
+}
+
+/// Mounts base and disk, one over the other, at [`ROOT`], with what is mounted at `moved` now.
+fn assemble(base: &str, rw: Option<&str>, moved: &[&str]) -> Result<(), InitError> {
     for folder in [BASE, RW, ROOT] {
         make_folder(folder)?;
     }
@@ -35,14 +76,11 @@ pub(super) fn enter(words: &Words, events: &Events) -> Result<(), InitError> {
         let target = target.to_owned();
         move |errno: Errno| InitError::Mount { target, source: errno.into() }
     };
-    wait_for_disk(&words.base, events)?;
-    rustix::mount::mount(words.base.as_str(), BASE, "ext4", MountFlags::RDONLY, c"").map_err(failed(BASE))?;
-    match &words.rw {
+    rustix::mount::mount(base, BASE, "ext4", MountFlags::RDONLY, c"").map_err(failed(BASE))?;
+    match rw {
         Some(device) => {
-            wait_for_disk(device, events)?;
             let options = c"noinit_itable";
-            rustix::mount::mount(device.as_str(), RW, "ext4", MountFlags::NOATIME, options)
-                .map_err(failed(RW))?;
+            rustix::mount::mount(device, RW, "ext4", MountFlags::NOATIME, options).map_err(failed(RW))?;
         }
         None => {
             rustix::mount::mount("rw", RW, "tmpfs", MountFlags::empty(), c"mode=0755").map_err(failed(RW))?;
@@ -57,18 +95,18 @@ pub(super) fn enter(words: &Words, events: &Events) -> Result<(), InitError> {
         let inside = make_inside(target)?;
         rustix::mount::mount_bind(source, inside.as_str()).map_err(failed(target))?;
     }
-    for target in FIRST {
-        let inside = make_inside(target)?;
-        rustix::mount::mount_move(target, inside.as_str()).map_err(failed(target))?;
-    }
     // An identity is written there, whatever else the base lacks.
     make_inside("/etc")?;
     make_inside("/run")?;
+    for target in moved {
+        let inside = make_inside(target)?;
+        rustix::mount::mount_move(*target, inside.as_str()).map_err(failed(target))?;
+    }
     // The overlay and the binds hold both disks; their own places would be lost below the new root.
     for folder in [RW, BASE] {
         rustix::mount::unmount(folder, UnmountFlags::DETACH).map_err(failed(folder))?;
     }
-    switch()
+    Ok(())
 }
 
 fn wait_for_disk(device: &str, events: &Events) -> Result<(), InitError> {

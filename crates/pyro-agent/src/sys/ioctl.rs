@@ -13,6 +13,8 @@ const RNDADDENTROPY: Opcode = 0x4008_5203;
 const RNDRESEEDCRNG: Opcode = 0x5207;
 const SIOCSIFFLAGS: Opcode = 0x8914;
 const FIFREEZE: Opcode = 0xc004_5877;
+const BLKFLSBUF: Opcode = 0x1261;
+const FITHAW: Opcode = 0xc004_5878;
 
 const IFF_UP: i16 = 1;
 
@@ -59,8 +61,20 @@ pub(crate) fn loopback_up(socket: impl AsFd) -> io::Result<()> {
     unsafe { ioctl(socket, Setter::<SIOCSIFFLAGS, InterfaceRequest>::new(request)) }
 }
 
-/// Writes a file system's journal out and stops writes to it for good: the state an image is left in at power-off.
+/// Writes a file system's journal out and stops writes to it until [`thaw`]: the state an image is left in at power-off.
 pub(crate) fn freeze(file_system: impl AsFd) -> io::Result<()> {
     // SAFETY: the opcode ignores its argument.
     unsafe { ioctl(file_system, IntegerSetter::<FIFREEZE>::new_usize(0)) }
+}
+
+/// Forgets what the kernel has cached of a block device, whose bytes may be others since.
+pub(crate) fn forget_cached(device: impl AsFd) -> io::Result<()> {
+    // SAFETY: the opcode takes no argument.
+    unsafe { ioctl(device, NoArg::<BLKFLSBUF>::new()) }
+}
+
+/// Lets writes to a frozen file system go on.
+pub(crate) fn thaw(file_system: impl AsFd) -> io::Result<()> {
+    // SAFETY: the opcode ignores its argument.
+    unsafe { ioctl(file_system, IntegerSetter::<FITHAW>::new_usize(0)) }
 }

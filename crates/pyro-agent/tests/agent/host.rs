@@ -8,12 +8,15 @@ use pyro_proto::SYNC;
 use pyro_proto::SendWindow;
 use pyro_proto::StreamId;
 use pyro_proto::bytes::ByteString;
+use pyro_proto::connect::ConnectSpec;
+use pyro_proto::connect::Endpoint;
 use pyro_proto::exec::ExecExit;
 use pyro_proto::exec::ExecSpec;
 use pyro_proto::exec::Stdio;
 use pyro_proto::frame;
 use pyro_proto::hello::Attach;
 use pyro_proto::hello::Identity;
+use pyro_proto::limits::CONNECTION_CREDIT_BYTES;
 use pyro_proto::message;
 use pyro_proto::message::Reply;
 use pyro_proto::message::ReplyBody;
@@ -21,6 +24,10 @@ use pyro_proto::message::Request;
 use pyro_proto::message::RequestBody;
 use pyro_proto::message::RequestId;
 use pyro_proto::message::WireError;
+use pyro_proto::tool::Tool;
+use pyro_proto::tool::ToolSpec;
+use pyro_proto::tree::Record;
+use pyro_proto::tree::TreeDecoder;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
@@ -57,6 +64,14 @@ pub(crate) struct Running {
     pub(crate) pid: u32,
 }
 
+/// What a tool wrote.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) records: Vec<Record>,
+    pub(crate) last: Result<Vec<u8>, WireError>,
+    pub(crate) max_rss_kib: u64,
+}
+
 pub(crate) struct Outcome {
     pub(crate) exit: ExecExit,
     pub(crate) out: Vec<u8>,
@@ -88,6 +103,7 @@ pub(crate) fn attach(token: &str) -> Attach {
         token: token.into(),
         next_token: None,
         identity: Some(identity()),
+        open_disk: None,
     }
 }
 
@@ -152,6 +168,25 @@ impl Host {
         request
     }
 
+    /// Sends two requests in one piece; what they are may depend on the number of the first.
+    pub(crate) fn send_both(&mut self, bodies: impl FnOnce(RequestId) -> [RequestBody; 2]) -> [RequestId; 2] {
+        let first = self.next_request;
+        self.next_request += 2;
+        let mut wire = Vec::new();
+        for (request, body) in (first..).zip(bodies(first)) {
+            let payload = message::to_payload(&Request { request, body }).unwrap();
+            frame::encode(&mut wire, frame::CONTROL, Kind::Control, &payload);
+        }
+        self.socket.write_all(&wire).unwrap();
+        [first, first + 1]
+    }
+
+    /// A stream that nothing uses yet.
+    pub(crate) const fn next_stream(&mut self) -> StreamId {
+        self.next_stream += 1;
+        self.next_stream - 1
+    }
+
     pub(crate) fn write(&mut self, stream: StreamId, kind: Kind, payload: &[u8]) {
         let mut wire = Vec::new();
         frame::encode(&mut wire, stream, kind, payload);
@@ -195,6 +230,92 @@ impl Host {
         }
     }
 
+    /// Asks for a connection on a fresh stream.
+    pub(crate) fn begin_connect(&mut self, to: Endpoint) -> (RequestId, StreamId) {
+        let stream = self.next_stream;
+        self.next_stream += 1;
+        self.windows.insert(stream, SendWindow::of(CONNECTION_CREDIT_BYTES));
+        (self.send(RequestBody::Connect(ConnectSpec { stream, to })), stream)
+    }
+
+    /// Opens a connection; its stream.
+    pub(crate) fn connect(&mut self, to: Endpoint) -> Result<StreamId, WireError> {
+        let (request, stream) = self.begin_connect(to);
+        match self.reply(request) {
+            ReplyBody::Connected => Ok(stream),
+            ReplyBody::Failed(error) => Err(error),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// Sends bytes as credit allows.
+    pub(crate) fn push(&mut self, stream: StreamId, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = self.windows[&stream].available().min(bytes.len()).min(32 * 1024);
+            if room == 0 {
+                self.step();
+                continue;
+            }
+            self.windows.get_mut(&stream).unwrap().spend(room);
+            self.write(stream, Kind::Data, &bytes[..room]);
+            bytes = &bytes[room..];
+        }
+    }
+
+    /// Waits until so many bytes of a stream have come, and takes all there are.
+    pub(crate) fn take(&mut self, stream: StreamId, least: usize) -> Vec<u8> {
+        while self.data.get(&stream).map_or(0, Vec::len) < least {
+            self.step();
+        }
+        self.data.remove(&stream).unwrap_or_default()
+    }
+
+    /// Starts a tool on a fresh stream.
+    pub(crate) fn start_tool(&mut self, tool: Tool, stdin: bool) -> Result<Running, WireError> {
+        let out = self.next_stream;
+        self.next_stream += 1;
+        self.windows.insert(out, SendWindow::default());
+        let stdio = Stdio { stream: out, stdin, ..Stdio::default() };
+        let request = self.send(RequestBody::Tool(ToolSpec { tool, stdio, timeout_ms: None }));
+        match self.reply(request) {
+            ReplyBody::Started { pid } => Ok(Running { request, out, err: out, pid }),
+            ReplyBody::Failed(error) => Err(error),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// Waits for a tool's end; what it wrote.
+    pub(crate) fn finish_tool(&mut self, running: &Running) -> Told {
+        let outcome = self.finish(running);
+        let mut decoder = TreeDecoder::new();
+        decoder.push(&outcome.out);
+        let mut records = Vec::new();
+        while let Some(record) = decoder.next_record().unwrap() {
+            records.push(record);
+        }
+        assert!(!decoder.is_cut(), "half a record");
+        let (last, code) = match records.pop() {
+            Some(Record::Done(json)) => (Ok(json), 0),
+            Some(Record::Failed(json)) => (Err(serde_json::from_slice(&json).unwrap()), 1),
+            other => panic!("{other:?} came last of {}, {:?}", records.len(), outcome.exit),
+        };
+        assert_eq!(outcome.exit.ending, pyro_proto::exec::Ending::Code(code));
+        Told { records, last, max_rss_kib: outcome.exit.max_rss_kib }
+    }
+
+    /// Runs a tool that reads nothing.
+    pub(crate) fn tool(&mut self, tool: Tool) -> Told {
+        let running = self.start_tool(tool, false).unwrap();
+        self.finish_tool(&running)
+    }
+
+    /// Runs a tool on an input.
+    pub(crate) fn tool_with(&mut self, tool: Tool, input: &[u8]) -> Told {
+        let running = self.start_tool(tool, true).unwrap();
+        self.feed(running.out, input);
+        self.finish_tool(&running)
+    }
+
     /// Waits for a command's end.
     pub(crate) fn finish(&mut self, running: &Running) -> Outcome {
         let ReplyBody::Exited(exit) = self.reply(running.request) else { panic!("not an exit") };
@@ -212,17 +333,8 @@ impl Host {
     }
 
     /// Sends all of `bytes` as credit allows, then end-of-file.
-    pub(crate) fn feed(&mut self, stream: StreamId, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let room = self.windows[&stream].available().min(bytes.len()).min(32 * 1024);
-            if room == 0 {
-                self.step();
-                continue;
-            }
-            self.windows.get_mut(&stream).unwrap().spend(room);
-            self.write(stream, Kind::Data, &bytes[..room]);
-            bytes = &bytes[room..];
-        }
+    pub(crate) fn feed(&mut self, stream: StreamId, bytes: &[u8]) {
+        self.push(stream, bytes);
         self.write(stream, Kind::Eof, &[]);
     }
 

@@ -6,7 +6,12 @@
     reason = "a test that cannot go on fails, helpers of tests included"
 )]
 
+mod connections;
+mod files;
 mod host;
+mod receiving;
+mod recovering;
+mod trees;
 
 use host::Host;
 use host::attach;
@@ -122,6 +127,38 @@ fn a_slow_reader_holds_the_command_back_and_not_the_agents_memory() {
     assert_eq!(taken, 30_000_000);
     assert_eq!(host.finish(&running).err, b"done\n");
     assert!(host.agent_peak_kib() < 8 * 1024, "{} KiB", host.agent_peak_kib());
+}
+
+#[test]
+fn a_job_that_is_to_end_ends_with_all_it_started() {
+    let mut host = Host::new();
+    // The shell takes TERM, what it started does not.
+    let script = "sh -c \"trap '' TERM; echo up; while :; do sleep 0.01; done\" & wait";
+    let running = host.start(ExecSpec { kill_grace_ms: Some(50), ..shell(script) }).unwrap();
+    read_until(&mut host, running.out, b"up");
+    host.ask(RequestBody::End { job: running.request }).unwrap();
+    let exit = host.finish(&running).exit;
+    assert_eq!((exit.ending, exit.timed_out, exit.detached), (Ending::Signal(15), false, 0));
+    assert!(host.ask(RequestBody::End { job: running.request }).is_err());
+}
+
+#[test]
+fn a_job_that_is_to_end_while_it_starts_ends_although_it_takes_term() {
+    let mut host = Host::new();
+    for timeout_ms in [None, Some(3_600_000)] {
+        for _ in 0..10 {
+            // Both are said before the agent can see that the command runs.
+            let stream = host.next_stream();
+            let stdio = Stdio { stream, ..Stdio::default() };
+            let script = "trap '' TERM; while :; do sleep 0.01; done";
+            let spec = ExecSpec { stdio, timeout_ms, kill_grace_ms: Some(50), ..shell(script) };
+            let [job, end] = host.send_both(|job| [RequestBody::Exec(spec), RequestBody::End { job }]);
+            assert_eq!(host.reply(end), ReplyBody::Done);
+            assert!(matches!(host.reply(job), ReplyBody::Started { .. }));
+            let ReplyBody::Exited(exit) = host.reply(job) else { panic!("not an exit") };
+            assert!(matches!(exit.ending, Ending::Signal(9 | 15)) && !exit.timed_out, "{exit:?}");
+        }
+    }
 }
 
 #[test]
@@ -280,7 +317,7 @@ fn a_terminals_foreground_job_is_interrupted_and_its_shell_lives() {
     let mut host = Host::new();
     let running = host
         .start(on_terminal(ExecSpec {
-            env: vec![("PS1".into(), "> ".into())],
+            env: vec![("PS1".into(), r"\#> ".into())],
             ..spec(&["bash", "--norc", "--noprofile", "-i"])
         }))
         .unwrap();
@@ -288,10 +325,57 @@ fn a_terminals_foreground_job_is_interrupted_and_its_shell_lives() {
     read_until(&mut host, running.out, b"up-42");
     host.ask(RequestBody::Signal { job: running.request, signal: 2, target: SignalTarget::Foreground })
         .unwrap();
+    // What ends the input is lost on a terminal that the shell is about to make raw: each line waits for its prompt.
+    read_until(&mut host, running.out, b"2> ");
     host.write(running.out, Kind::Data, b"echo still-$((40+3))\n");
     read_until(&mut host, running.out, b"still-43");
+    read_until(&mut host, running.out, b"3> ");
     host.write(running.out, Kind::Eof, b"");
     assert_eq!(host.finish(&running).exit.ending, Ending::Code(0));
+}
+
+/// A prompt of a shell on a terminal.
+fn interactive() -> ExecSpec {
+    on_terminal(ExecSpec {
+        env: vec![("PS1".into(), r"\#> ".into())],
+        ..spec(&["bash", "--norc", "--noprofile", "-i"])
+    })
+}
+
+#[test]
+fn a_terminals_program_that_does_not_read_holds_up_nobody() {
+    let mut host = Host::new();
+    let deaf = host.start(on_terminal(shell("stty -echo; echo deaf; exec sleep 1000"))).unwrap();
+    read_until(&mut host, deaf.out, b"deaf");
+    // All the credit there is.
+    let lines = b"a line of input\n".repeat(16 << 10);
+    for chunk in lines.chunks(32 << 10) {
+        host.write(deaf.out, Kind::Data, chunk);
+    }
+    assert_eq!(host.run(shell("echo fine")).out, b"fine\n");
+    host.ask(RequestBody::Resize { job: deaf.request, cols: 33, rows: 22 }).unwrap();
+    host.ask(RequestBody::Signal { job: deaf.request, signal: 2, target: SignalTarget::Foreground }).unwrap();
+    assert_eq!(host.finish(&deaf).exit.ending, Ending::Signal(2));
+    assert!(host.agent_peak_kib() < 8 * 1024, "{} KiB", host.agent_peak_kib());
+}
+
+#[test]
+fn a_terminal_is_hung_up_with_everything_on_it() {
+    let mut host = Host::new();
+    let running = host.start(interactive()).unwrap();
+    read_until(&mut host, running.out, b"1> ");
+    // Neither HUP nor TERM ends this one.
+    host.write(
+        running.out,
+        Kind::Data,
+        b"(trap '' HUP TERM; echo up-$((40+2)); sleep 1000; sleep 1000) & wait\n",
+    );
+    read_until(&mut host, running.out, b"up-42");
+    // In this order: the hang-up ends the shell, and only of a job that is being ended the rest is seen to.
+    host.ask(RequestBody::End { job: running.request }).unwrap();
+    host.ask(RequestBody::Signal { job: running.request, signal: 1, target: SignalTarget::Tree }).unwrap();
+    let exit = host.finish(&running).exit;
+    assert_eq!((exit.ending, exit.detached), (Ending::Signal(1), 0));
 }
 
 #[test]
