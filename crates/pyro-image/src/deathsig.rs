@@ -15,6 +15,14 @@ use std::process::Command;
 /// knows one-digit ones only.
 const LENT_FD_MIN: RawFd = 100;
 
+/// Makes a program die with the thread that spawns it; not what it starts itself.
+///
+/// # Errors
+/// None yet: it can fail for a program that inherits something.
+pub fn die_with_thread(command: &mut Command) -> io::Result<()> {
+    bind(command, &[])
+}
+
 /// Makes `command` die with the thread that spawns it, and inherit `lent`: a lock is then held until the last heir, and the
 /// command's variable, are gone.
 pub(crate) fn bind(command: &mut Command, lent: &[BorrowedFd<'_>]) -> io::Result<()> {

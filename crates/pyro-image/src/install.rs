@@ -40,7 +40,7 @@ pub struct Installed {
     pub initrd: PathBuf,
     /// Identifies the initrd's contents, the agent included, in hexadecimal.
     pub initrd_digest: String,
-    lease: std::sync::Arc<Lease>,
+    _lease: std::sync::Arc<Lease>,
 }
 
 /// Keeps `prune` away from the files.
@@ -49,14 +49,6 @@ struct Lease {
     _environment: Lock,
     _kernel: Lock,
     _initrd: Lock,
-}
-
-impl Installed {
-    /// How many values share this lease, for tests and diagnosis.
-    #[must_use]
-    pub fn lease_count(&self) -> usize {
-        std::sync::Arc::strong_count(&self.lease)
-    }
 }
 
 /// A folder with a whole manifest.
@@ -94,10 +86,28 @@ pub(crate) fn is_wanted(catalogue: &Catalogue, all: &[Found], found: &Found) -> 
 
 /// Leases an installation and checks its files: their stamps, and their digests where a stamp has changed.
 pub(crate) fn open(config: &Config, layout: &Layout, entry: &Entry) -> Result<Installed, ImageError> {
-    let name = &entry.name;
-    let not_installed = || ImageError::NotInstalled { name: name.clone() };
     let all = scan(layout);
-    let found = current(&all, entry).ok_or_else(not_installed)?;
+    let not_installed = || ImageError::NotInstalled { name: entry.name.clone() };
+    lease(config, layout, current(&all, entry).ok_or_else(not_installed)?)
+}
+
+/// As [`open`], of whatever definition: the installation with this root file system.
+pub(crate) fn open_digest(
+    config: &Config,
+    layout: &Layout,
+    name: &str,
+    digest: &str,
+) -> Result<Installed, ImageError> {
+    let is_it =
+        |found: &&Found| found.manifest.name == name && found.manifest.rootfs.sha256.as_str() == digest;
+    let all = scan(layout);
+    let not_installed = || ImageError::NotInstalled { name: name.to_owned() };
+    lease(config, layout, all.iter().find(is_it).ok_or_else(not_installed)?)
+}
+
+fn lease(config: &Config, layout: &Layout, found: &Found) -> Result<Installed, ImageError> {
+    let name = &found.manifest.name;
+    let not_installed = || ImageError::NotInstalled { name: name.clone() };
     let environment_lease = Lock::try_shared(&found.dir)?.ok_or_else(not_installed)?;
     check_rootfs(found, name)?;
     let (kernel, kernel_lease) = lease_kernel(layout, found)?;
@@ -116,7 +126,7 @@ pub(crate) fn open(config: &Config, layout: &Layout, entry: &Entry) -> Result<In
         modules_dir: kernel.dir.join("modules"),
         initrd,
         initrd_digest,
-        lease: std::sync::Arc::new(lease),
+        _lease: std::sync::Arc::new(lease),
     })
 }
 

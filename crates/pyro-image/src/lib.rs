@@ -49,6 +49,7 @@ mod store;
 pub use cancel::Cancel;
 pub use catalogue::Catalogue;
 pub use config::Config;
+pub use deathsig::die_with_thread;
 pub use environment::Environment;
 pub use error::ImageError;
 pub use install::Installed;

@@ -30,12 +30,6 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether this phase waits for the network rather than for this machine.
-    #[must_use]
-    pub fn is_download(self) -> bool {
-        matches!(self, Self::Lists | Self::KernelDownload | Self::Download)
-    }
-
     /// A few words for people.
     #[must_use]
     pub fn title(self) -> &'static str {

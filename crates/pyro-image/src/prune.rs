@@ -35,12 +35,14 @@ pub(crate) fn prune(
     config: &Config,
     layout: &Layout,
     catalogue: &Catalogue,
+    keep: &dyn Fn(&str) -> bool,
 ) -> Result<PruneReport, ImageError> {
     let mut report = PruneReport::default();
     let all = install::scan(layout);
     for path in children(&layout.environments()) {
         let found = all.iter().find(|found| found.dir == path);
-        if is_partial(&path) || !is_kept(catalogue, &all, found) {
+        let needed = found.is_some_and(|found| keep(found.manifest.rootfs.sha256.as_str()));
+        if is_partial(&path) || !(needed || is_kept(catalogue, &all, found)) {
             let done = remove(config, &path)?;
             report.note(path, done, true);
         }

@@ -58,17 +58,6 @@ pub struct PullReport {
     pub phases: Vec<PhaseTime>,
 }
 
-impl PullReport {
-    /// Milliseconds spent waiting for the network, and for this machine.
-    #[must_use]
-    pub fn download_and_build_ms(&self) -> (u64, u64) {
-        let (download, build): (Vec<&PhaseTime>, Vec<&PhaseTime>) =
-            self.phases.iter().partition(|time| time.phase.is_download());
-        let sum = |times: Vec<&PhaseTime>| times.into_iter().map(|time| time.duration_ms).sum();
-        (sum(download), sum(build))
-    }
-}
-
 pub(crate) struct Pulled {
     pub(crate) reused: bool,
     pub(crate) phases: Vec<PhaseTime>,

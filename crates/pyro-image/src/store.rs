@@ -104,6 +104,14 @@ impl ImageStore {
         install::open(&self.config, &self.layout, self.catalogue.find(name)?)
     }
 
+    /// The installation of this name and root file system, even if the catalogue defines another by now.
+    ///
+    /// # Errors
+    /// [`ImageError::NotInstalled`], [`ImageError::Corrupt`].
+    pub fn open_digest(&self, name: &str, digest: &str) -> Result<Installed, ImageError> {
+        install::open_digest(&self.config, &self.layout, name, digest)
+    }
+
     /// [`ImageStore::open`], after a [`ImageStore::pull`] where it is not installed. A damaged one is an error, not pulled:
     /// its user decides.
     ///
@@ -125,12 +133,13 @@ impl ImageStore {
     }
 
     /// Removes what nothing needs: builds that were cut short, installations no catalogue defines, and kernels, initrds and
-    /// disk templates of none. What anybody holds a lease on stays.
+    /// disk templates of none. What anybody holds a lease on stays, and so does every installation whose root file
+    /// system's digest is one to `keep`.
     ///
     /// # Errors
     /// [`ImageError::File`] for what cannot be removed.
-    pub fn prune(&self) -> Result<PruneReport, ImageError> {
-        prune::prune(&self.config, &self.layout, &self.catalogue)
+    pub fn prune(&self, keep: &dyn Fn(&str) -> bool) -> Result<PruneReport, ImageError> {
+        prune::prune(&self.config, &self.layout, &self.catalogue, keep)
     }
 
     /// The template of writable disks of `size_mib`.

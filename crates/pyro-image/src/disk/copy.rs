@@ -5,6 +5,7 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 
 /// Makes `to`, an empty file, a copy of `from`.
 ///
@@ -25,22 +26,23 @@ pub fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         };
         let end = rustix::fs::seek(from, SeekFrom::Hole(start))?;
-        copy_range(from, to, start, end)?;
+        copy_range(from, to, start..end, start)?;
         position = end;
     }
     Ok(())
 }
 
-fn copy_range(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
-    let (mut read_at, mut write_at) = (start, start);
-    while read_at < end {
-        let length = usize::try_from(end - read_at).unwrap_or(usize::MAX);
+/// Copies a part of `from` to byte `at` of `to`.
+fn copy_range(from: &File, to: &File, part: Range<u64>, at: u64) -> io::Result<()> {
+    let (mut read_at, mut write_at) = (part.start, at);
+    while read_at < part.end {
+        let length = usize::try_from(part.end - read_at).unwrap_or(usize::MAX);
         match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), length) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) | Err(Errno::INTR) => {}
             // Between two file systems, or on one that cannot do it.
             Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
-                return copy_bytes(from, to, read_at, end);
+                return copy_bytes(from, to, read_at..part.end, write_at);
             }
             Err(error) => return Err(error.into()),
         }
@@ -48,17 +50,19 @@ fn copy_range(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn copy_bytes(from: &File, to: &File, mut position: u64, end: u64) -> io::Result<()> {
+fn copy_bytes(from: &File, to: &File, part: Range<u64>, mut at: u64) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
     let mut buffer = vec![0; 256 << 10];
-    while position < end {
-        let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(buffer.len());
+    let mut position = part.start;
+    while position < part.end {
+        let wanted = usize::try_from(part.end - position).unwrap_or(usize::MAX).min(buffer.len());
         let count = from.read_at(&mut buffer[..wanted], position)?;
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        to.write_all_at(&buffer[..count], position)?;
+        to.write_all_at(&buffer[..count], at)?;
         position += count as u64;
+        at += count as u64;
     }
     Ok(())
 }

@@ -68,6 +68,12 @@ impl RwTemplate {
         Self::open(&path)?.ok_or(io::ErrorKind::NotFound).at("opening", &path)
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn open(path: &Path) -> Result<Option<Self>, ImageError> {
         let Some(lease) = Lock::try_shared(path)? else { return Ok(None) };
         let file = File::open(path).at("opening", path)?;

@@ -133,7 +133,7 @@ fn prune_removes_what_nothing_needs_and_keeps_what_is_leased() {
     let lease = store.open(NAME).unwrap();
     std::fs::write(store.layout.initrds().join("initrd-old.img"), b"").unwrap();
     std::fs::write(store.layout.initrds().join("initrd-x.img.4294967295.tmp"), b"").unwrap();
-    let report = store.prune().unwrap();
+    let report = store.prune(&|_| false).unwrap();
     assert_eq!(report.count, 3);
     assert!(report.deleted_environment_dirs.contains(&old));
     assert!(report.deleted_other.contains(&store.layout.kernels().join("unreferenced")));
@@ -151,11 +151,15 @@ fn prune_leaves_a_living_build_and_a_leased_installation_that_is_no_longer_defin
     let partial = store.layout.make_partial(&store.layout.environments(), "debian_12").unwrap();
     let building = Lock::try_exclusive(&partial).unwrap();
     let lease = Lock::try_shared(&old).unwrap();
-    let report = store.prune().unwrap();
+    let report = store.prune(&|_| false).unwrap();
     assert_eq!(report.count, 0);
     assert_eq!(report.in_use.len(), 2);
     drop((building, lease));
-    assert_eq!(store.prune().unwrap().count, 2);
+    let digest = EnvironmentManifest::read(&old).unwrap().rootfs.sha256.as_str().to_owned();
+    assert_eq!(store.prune(&|needed| needed == digest).unwrap().count, 1, "a workspace needs the other");
+    assert_eq!(store.open_digest(NAME, &digest).unwrap().version, "0.9.0");
+    assert!(store.open(NAME).is_err(), "the catalogue wants another");
+    assert_eq!(store.prune(&|_| false).unwrap().count, 1);
     assert!(names(&store.layout.environments()).is_empty());
 }
 
@@ -169,10 +173,10 @@ fn an_unreadable_user_catalogue_does_not_cost_its_installations() {
     config.user_catalogue = Some(path.clone());
     let mine = install_fake(&ImageStore::new(config.clone()).unwrap(), "mine", "1");
     std::fs::write(&path, "schema = ").unwrap();
-    assert_eq!(ImageStore::new(config.clone()).unwrap().prune().unwrap().count, 0);
+    assert_eq!(ImageStore::new(config.clone()).unwrap().prune(&|_| false).unwrap().count, 0);
     assert!(mine.exists());
     std::fs::write(&path, "schema = 1\n").unwrap();
-    assert_eq!(ImageStore::new(config).unwrap().prune().unwrap().count, 1);
+    assert_eq!(ImageStore::new(config).unwrap().prune(&|_| false).unwrap().count, 1);
 }
 
 #[test]
