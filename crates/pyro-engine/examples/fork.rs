@@ -145,7 +145,7 @@ fn spec([kernel, initrd, rootfs, folder]: [&String; 4], mem_mib: u32, memory: Me
         vcpus: 1,
         mem_mib,
         memory,
-        disks: vec![Disk { source, read_only: true, durability: Durability::Throwaway }],
+        disks: vec![Disk::raw(source, true, Durability::Throwaway)],
         agent: None,
         runtime_dir: folder.into(),
     }

@@ -66,7 +66,7 @@ fn spec(kernel: &str, initrd: &str, rootfs: &str, folder: &str, mem_mib: u32, me
         vcpus: 1,
         mem_mib,
         memory: Memory::SharedFile(memory),
-        disks: vec![Disk { source, read_only: true, durability: Durability::Throwaway }],
+        disks: vec![Disk::raw(source, true, Durability::Throwaway)],
         agent: None,
         runtime_dir: folder.into(),
     }

@@ -13,6 +13,7 @@ use crate::spec::GuestSpec;
 use crate::spec::SnapshotFiles;
 use async_trait::async_trait;
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use tokio::net::UnixStream;
@@ -76,6 +77,15 @@ pub trait Guest: Debug + Send {
     /// # Errors
     /// [`EngineError`]; nothing of the files is left, and the guest can be resumed.
     async fn snapshot(&mut self, files: &SnapshotFiles) -> Result<(), EngineError>;
+
+    /// Puts `overlay`, an empty qcow2 image of the disk's size that names no other file, on top of a disk of a guest that runs
+    /// or is paused. From then on everything the guest writes goes there, and the layer that was the last until now never
+    /// changes again: its file is complete, with all the guest had written to it. `disk` counts from zero. The
+    /// call must not be given up half-way: then nobody knows which layer is the last.
+    ///
+    /// # Errors
+    /// [`EngineError`]; the disk is as it was.
+    async fn push_layer(&mut self, disk: usize, overlay: File) -> Result<(), EngineError>;
 
     /// Sends SIGKILL to the engine process. Never fails: a process that is gone is what was wanted.
     fn kill(&mut self);

@@ -65,18 +65,46 @@ pub enum Memory {
     SharedFile(PathBuf),
 }
 
-/// One block device.
+/// One block device. Which layers it consists of is nothing a guest can see, and no part of a snapshot: one that was taken over
+/// some layers may be restored over others with the same content.
 #[derive(Clone, Debug)]
 pub struct Disk {
-    /// Where its bytes are.
-    pub source: DiskSource,
+    /// Where its bytes are, from the bottom up. What a layer does not hold is looked for in the one below it; what the
+    /// guest writes goes to the last one, and the others are only ever read.
+    pub layers: Vec<Layer>,
     /// The guest may not write to it.
     pub read_only: bool,
     /// What a flush of the guest means.
     pub durability: Durability,
 }
 
-/// Where a disk's bytes are; always a raw image.
+impl Disk {
+    /// A disk that is a single raw image.
+    pub fn raw(source: DiskSource, read_only: bool, durability: Durability) -> Self {
+        Self { layers: vec![Layer { source, format: DiskFormat::Raw }], read_only, durability }
+    }
+}
+
+/// A part of a disk's content, in a file of its own.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The file.
+    pub source: DiskSource,
+    /// How to read it: nothing is ever guessed from its content, which a guest may have written.
+    pub format: DiskFormat,
+}
+
+/// How a layer's file holds its part of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskFormat {
+    /// Byte for byte; only the bottom layer can be like this, because it hides whatever is below.
+    Raw,
+    /// QEMU's own, of version 3. It must name no other file: what lies below is said by the order of the layers alone.
+    Qcow2,
+}
+
+/// Where a layer's file is.
 #[derive(Clone, Debug)]
 pub enum DiskSource {
     /// A file by its path.

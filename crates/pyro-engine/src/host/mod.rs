@@ -108,6 +108,10 @@ impl Guest for HostGuest {
         Err(unsupported("snapshot memory"))
     }
 
+    async fn push_layer(&mut self, _: usize, _: File) -> Result<(), EngineError> {
+        Err(unsupported("put a layer on a disk"))
+    }
+
     fn kill(&mut self) {
         self.process.kill();
     }

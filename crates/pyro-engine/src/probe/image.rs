@@ -23,13 +23,18 @@ const NOTE_BYTES: usize = 20;
 
 /// The image as an ELF file that QEMU and Firecracker take for an uncompressed kernel.
 pub fn elf() -> Vec<u8> {
+    elf_of(CODE)
+}
+
+/// Any other code for the same address, as such a file.
+pub(crate) fn elf_of(code: &[u8]) -> Vec<u8> {
     let code_offset = HEADERS_BYTES + NOTE_BYTES;
-    let mut file = Vec::with_capacity(code_offset + CODE.len());
+    let mut file = Vec::with_capacity(code_offset + code.len());
     elf_header(&mut file);
-    program_header(&mut file, PT_LOAD, code_offset, CODE.len());
+    program_header(&mut file, PT_LOAD, code_offset, code.len());
     program_header(&mut file, PT_NOTE, HEADERS_BYTES, NOTE_BYTES);
     entry_note(&mut file);
-    file.extend_from_slice(CODE);
+    file.extend_from_slice(code);
     file
 }
 

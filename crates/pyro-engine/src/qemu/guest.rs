@@ -1,5 +1,7 @@
 //! One guest that runs under QEMU: its processors, its snapshot, its end. How QEMU was started is not known here.
 
+use super::disks;
+use super::layers::Stack;
 use super::memory::GuestMemory;
 use super::memory::NewMemory;
 use super::qmp::Qmp;
@@ -17,6 +19,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use serde_json::json;
 use std::fs;
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use tokio::net::UnixStream;
@@ -33,6 +37,8 @@ const PAUSE: Operation = Operation { to: "pause the guest", doing: "pausing the 
 const RESUME: Operation = Operation { to: "resume the guest", doing: "resuming the guest" };
 const SNAPSHOT: Operation = Operation { to: "snapshot the guest", doing: "snapshotting the guest" };
 const RESTORE: Operation = Operation { to: "restore the snapshot", doing: "restoring the snapshot" };
+const PUSH_LAYER: Operation =
+    Operation { to: "put a layer on a disk", doing: "putting a layer on a guest's disk" };
 
 /// A running QEMU.
 #[derive(Debug)]
@@ -43,6 +49,7 @@ pub(super) struct QemuGuest {
     console: Tail,
     memory: GuestMemory,
     shape: Shape,
+    disks: Vec<Stack>,
     /// The memory file of a snapshot that is to come, as far as it could be made while the guest runs.
     prepared: Option<NewMemory>,
     /// The guest's memory is a snapshot's now.
@@ -57,9 +64,19 @@ impl QemuGuest {
         console: Tail,
         memory: GuestMemory,
         shape: Shape,
+        disks: Vec<Stack>,
     ) -> Self {
-        let channel = Some(channel);
-        Self { process, qmp, channel, console, memory, shape, prepared: None, memory_given_away: false }
+        Self {
+            process,
+            qmp,
+            channel: Some(channel),
+            console,
+            memory,
+            shape,
+            disks,
+            prepared: None,
+            memory_given_away: false,
+        }
     }
 
     /// Opens the control connection of a QEMU that boots a guest, and so learns whether QEMU took its arguments.
@@ -90,6 +107,34 @@ impl QemuGuest {
         &self.console
     }
 
+    /// Has QEMU close the descriptors it was lent while the guest was paused: it only does that while the guest runs, and would
+    /// keep one for each snapshot and each layer. What it has opened through them stays open.
+    async fn close_lent(&mut self) -> Result<(), QmpError> {
+        let sets = self.qmp.execute("query-fdsets", Value::Null).await?;
+        for set in sets.as_array().into_iter().flatten() {
+            if set["fds"].as_array().is_some_and(|fds| !fds.is_empty()) {
+                let set = super::qmp::number(set, "fdset-id")?;
+                self.qmp.execute("remove-fd", json!({ "fdset-id": set })).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of all nodes QEMU has for disks, and how many sets of descriptors.
+    #[cfg(test)]
+    pub(super) async fn block_nodes(&mut self) -> (Vec<String>, usize) {
+        let nodes = self.qmp.execute("query-named-block-nodes", json!({ "flat": true })).await.unwrap();
+        let names = nodes.as_array().unwrap().iter().map(|node| node["node-name"].to_string()).collect();
+        let sets = self.qmp.execute("query-fdsets", Value::Null).await.unwrap();
+        (names, sets.as_array().unwrap().len())
+    }
+
+    /// Makes this side believe that another node is the last layer of a disk, and returns what it believed.
+    #[cfg(test)]
+    pub(super) fn mislead(&mut self, disk: usize, top: &str) -> String {
+        self.disks[disk].mislead(top.to_owned())
+    }
+
     async fn simple(&mut self, command: &'static str, operation: Operation) -> Result<(), EngineError> {
         let answer = self.qmp.execute(command, Value::Null).await;
         self.said(operation, answer).await.map(drop)
@@ -101,6 +146,10 @@ impl QemuGuest {
             Ok(value) => Ok(value),
             Err(QmpError::Refused(reason)) => Err(EngineError::Refused { operation: operation.to, reason }),
             Err(QmpError::Io(source)) => Err(EngineError::Control { operation: operation.doing, source }),
+            Err(error @ QmpError::Missing(_)) => {
+                let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error.to_string());
+                Err(EngineError::Control { operation: operation.doing, source })
+            }
             Err(QmpError::Closed) => {
                 // QEMU never closes its own control socket and lives on, unless it was taken over.
                 self.process.end_soon().await;
@@ -161,7 +210,10 @@ impl Guest for QemuGuest {
             let reason = "its memory is the snapshot's now".to_owned();
             return Err(EngineError::Refused { operation: RESUME.to, reason });
         }
-        self.simple("cont", RESUME).await
+        self.simple("cont", RESUME).await?;
+        // Whatever comes of this, the guest runs. A QEMU that has ended is found out by the next call.
+        let _ = self.close_lent().await;
+        Ok(())
     }
 
     async fn prepare_snapshot(&mut self, files: &SnapshotFiles) -> Result<(), EngineError> {
@@ -187,6 +239,16 @@ impl Guest for QemuGuest {
             None => self.memory_given_away = true,
         }
         Ok(())
+    }
+
+    async fn push_layer(&mut self, disk: usize, overlay: File) -> Result<(), EngineError> {
+        let Some(stack) = self.disks.get_mut(disk) else {
+            let reason = format!("the guest has no disk {disk}");
+            return Err(EngineError::Refused { operation: PUSH_LAYER.to, reason });
+        };
+        let overlay = disks::overlay(disk, &overlay, stack.bytes())?;
+        let pushed = stack.push(&mut self.qmp, overlay.as_fd()).await;
+        self.said(PUSH_LAYER, pushed).await
     }
 
     fn kill(&mut self) {

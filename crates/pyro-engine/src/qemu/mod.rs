@@ -5,6 +5,11 @@ mod disks;
 #[cfg(test)]
 mod fork_tests;
 mod guest;
+#[cfg(test)]
+mod layer_guest;
+#[cfg(test)]
+mod layer_tests;
+mod layers;
 mod machine;
 mod memory;
 mod program;
@@ -29,6 +34,7 @@ use crate::spec::GuestSpec;
 use crate::spec::SnapshotFiles;
 use async_trait::async_trait;
 use guest::QemuGuest;
+use layers::Stack;
 use machine::Backing;
 use machine::Machine;
 use machine::Origin;
@@ -107,7 +113,8 @@ impl QemuEngine {
         let console_tail = Tail::default();
         process.keep_tail_of(console, console_tail.clone());
         let shape = Shape::of(self.acceleration, spec);
-        Ok(QemuGuest::new(process, Qmp::new(qmp), channel, console_tail, memory, shape))
+        let disks = disks.iter().enumerate().map(|(index, disk)| Stack::of(index, disk)).collect();
+        Ok(QemuGuest::new(process, Qmp::new(qmp), channel, console_tail, memory, shape, disks))
     }
 
     async fn start_guest(&self, spec: &GuestSpec) -> Result<QemuGuest, EngineError> {
@@ -158,7 +165,7 @@ impl Engine for QemuEngine {
 
     fn fingerprint(&self) -> String {
         let accelerator = if self.acceleration == Acceleration::Kvm { "kvm" } else { "tcg" };
-        format!("qemu {} {accelerator} microvm/2 {}", self.program.identity(), program::host_processor())
+        format!("qemu {} {accelerator} microvm/3 {}", self.program.identity(), program::host_processor())
     }
 
     /// The guest ends when the thread that calls this does.

@@ -34,6 +34,8 @@ pub(crate) enum QmpError {
     Io(#[source] io::Error),
     #[error("QEMU refused: {0}")]
     Refused(String),
+    #[error("QEMU's answer has no '{0}'")]
+    Missing(&'static str),
 }
 
 /// A connection to one QEMU.
@@ -43,6 +45,11 @@ pub(crate) struct Qmp {
     unread: Vec<u8>,
     events: VecDeque<Value>,
     last_id: u64,
+}
+
+/// A number that an answer must have.
+pub(super) fn number(answer: &Value, name: &'static str) -> Result<u64, QmpError> {
+    answer.get(name).and_then(Value::as_u64).ok_or(QmpError::Missing(name))
 }
 
 /// A command that was sent; its answer is collected by [`Qmp::answer`].
@@ -193,6 +200,15 @@ mod tests {
         assert!(
             matches!(qmp.execute("two", Value::Null).await, Err(QmpError::Refused(reason)) if reason == "no")
         );
+    }
+
+    #[test]
+    fn an_answer_without_its_number_is_an_error() {
+        assert_eq!(number(&json!({ "fdset-id": 0 }), "fdset-id").unwrap(), 0);
+        for answer in [json!({}), json!(null), json!({ "fdset-id": "1" }), json!({ "fdset-id": -1 })] {
+            let error = number(&answer, "fdset-id").unwrap_err();
+            assert_eq!(error.to_string(), "QEMU's answer has no 'fdset-id'");
+        }
     }
 
     #[tokio::test]
