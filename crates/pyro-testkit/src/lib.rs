@@ -13,9 +13,15 @@ pub mod library;
 mod linked;
 pub mod outcome;
 pub mod processes;
+pub mod pty;
 pub mod sandbox;
+pub mod terminal;
+pub mod trees;
+pub mod workspace;
 
 pub use appearance::Appearance;
 pub use library::Library;
 pub use outcome::Outcome;
+pub use pty::Pty;
 pub use sandbox::Sandbox;
+pub use workspace::Workspace;

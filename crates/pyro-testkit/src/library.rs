@@ -56,6 +56,12 @@ impl Library {
             user_catalogue,
             template_bytes_max: TEMPLATE_BYTES_MAX,
             boot_deadline: BOOT_DEADLINE,
+            workspaces_max: 1000,
+            output_bytes_max: 64 << 20,
+            secret_keyring: false,
+            home: None,
+            supervisor: PathBuf::from("/nonexistent"),
+            caller: "rust".to_owned(),
         };
         let store = ImageStore::new(config.image_config()).unwrap();
         Self { config, store }

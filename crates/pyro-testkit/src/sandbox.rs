@@ -126,7 +126,10 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            // A test that fails leaves no guests behind.
+            let _ = self.run(["workspace", "delete", "--all"]);
+        } else {
             processes::wait_until_none_uses(self.home());
         }
     }
@@ -139,6 +142,17 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
         .flat_map(|entry| {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_dir() { files_below(&entry.path()) } else { vec![entry.path()] }
+        })
+        .collect()
+}
+
+/// Every file below a folder that changes meanwhile.
+pub fn files_below_quietly(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder { files_below_quietly(&entry.path()) } else { vec![entry.path()] }
         })
         .collect()
 }

@@ -2,12 +2,14 @@
 //! it decides, from the environment or otherwise.
 
 use pyro_engine::EngineChoice;
+use serde::Deserialize;
+use serde::Serialize;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the product keeps things and what it may use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
     /// Environments, kernels, downloads: can be made again. Content-addressed.
     pub cache_dir: PathBuf,
@@ -29,6 +31,18 @@ pub struct Config {
     pub template_bytes_max: u64,
     /// How long a guest may take from its engine's start to its agent's hello.
     pub boot_deadline: Duration,
+    /// Workspaces that there may be at once, running or not.
+    pub workspaces_max: u64,
+    /// Bytes of each output of a command of a workspace that are kept.
+    pub output_bytes_max: u64,
+    /// Whether secrets of workspaces are kept in the kernel's keyring of this user, so that they outlive a stop.
+    pub secret_keyring: bool,
+    /// The user's home folder, for programs that look there, such as git.
+    pub home: Option<PathBuf>,
+    /// The `pyro` program, which runs as the supervisor of each workspace.
+    pub supervisor: PathBuf,
+    /// The surface that uses the library, for audits: `cli`, `python`, `mcp`, `rust`.
+    pub caller: String,
 }
 
 impl Config {
@@ -58,6 +72,12 @@ impl Config {
             user_catalogue: None,
             template_bytes_max: 1 << 30,
             boot_deadline: Duration::from_secs(60),
+            workspaces_max: 1000,
+            output_bytes_max: 64 << 20,
+            secret_keyring: false,
+            home: None,
+            supervisor: PathBuf::from("/proc/self/exe"),
+            caller: "rust".to_owned(),
         }
     }
 

@@ -27,6 +27,11 @@ impl GuestId {
         Ok(Self(to_hex(&random_bytes::<6>()?)))
     }
 
+    /// The guest of a workspace has the workspace's id.
+    pub(crate) fn of_workspace(id: &crate::workspace::WorkspaceId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+
     /// Its digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -50,6 +55,7 @@ pub fn first_attach(id: &GuestId, generation: u64) -> io::Result<Attach> {
         token: token()?,
         next_token: None,
         identity: Some(identity(id, generation)?),
+        open_disk: None,
     })
 }
 
@@ -71,8 +77,16 @@ pub fn identity(id: &GuestId, generation: u64) -> io::Result<Identity> {
         entropy: random_bytes::<ENTROPY_BYTES>()?.to_vec().into(),
         realtime_ns: realtime_ns(),
         hostname: format!("pyro-{id}"),
-        machine_id: to_hex(&random_bytes::<16>()?),
+        machine_id: machine_id()?,
     })
+}
+
+/// A new machine id.
+///
+/// # Errors
+/// The host has no random numbers.
+pub fn machine_id() -> io::Result<String> {
+    Ok(to_hex(&random_bytes::<16>()?))
 }
 
 /// The host's wall clock, in nanoseconds since the Unix epoch.
@@ -81,7 +95,8 @@ fn realtime_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+/// Bytes from the host's random generator.
+pub(crate) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     let mut filled = 0;
     while filled < N {

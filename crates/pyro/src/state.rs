@@ -1,5 +1,7 @@
 //! The state folder: private, owned by the caller, made when needed. This file must not know what is kept in it.
 
+use crate::code;
+use crate::code::Coded;
 use crate::config::Config;
 use crate::identity::GuestId;
 use rustix::fs::FlockOperation;
@@ -39,6 +41,16 @@ pub enum StateError {
         /// The folder.
         path: PathBuf,
     },
+}
+
+impl Coded for StateError {
+    fn code(&self) -> &'static str {
+        code::STATE_UNWRITABLE
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["set PYRO_STATE_DIR to a folder you own and can write to".to_owned()]
+    }
 }
 
 /// The folder for guests' unnamed disks, below the state folder, on the same disk as what will persist. What processes that are
@@ -116,7 +128,7 @@ fn locked(folder: &Path) -> io::Result<File> {
 }
 
 /// Makes a folder that only its owner can enter, or checks that it is one.
-fn private_dir(path: &Path) -> Result<(), StateError> {
+pub(crate) fn private_dir(path: &Path) -> Result<(), StateError> {
     let failed = |source| StateError::Make { path: path.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     let metadata = fs::metadata(path).map_err(failed)?;

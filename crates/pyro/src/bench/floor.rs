@@ -43,7 +43,7 @@ fn spec(lab: &Lab, disk: &Path) -> Result<GuestSpec, BenchError> {
     let plan = &lab.plan;
     let copy = File::open(disk).and_then(|from| pyro_image::disk::copy_unnamed(&from, &plan.scratch));
     let copy = copy.map_err(|source| BenchError::Disk { path: disk.to_owned(), source })?;
-    let disk = |source, read_only| Disk { source, read_only, durability: Durability::Throwaway };
+    let disk = |source, read_only| Disk::raw(source, read_only, Durability::Throwaway);
     Ok(GuestSpec {
         id: new_id()?.to_string(),
         kernel: plan.installed.kernel.clone(),

@@ -1,16 +1,22 @@
 //! A connection to one guest's agent.
 
+use super::connection;
+use super::connection::Connection;
 use super::error::GuestError;
 use super::exec;
 use super::exec::Exec;
 use super::exec::ExecStreams;
+use super::shared::Outgoing;
 use super::shared::Pending;
 use super::shared::Shared;
 use super::shared::protocol;
+use super::tool;
+use super::tool::ToolRun;
 use pyro_proto::Decoder;
 use pyro_proto::Item;
 use pyro_proto::Kind;
 use pyro_proto::SYNC;
+use pyro_proto::connect::Endpoint;
 use pyro_proto::exec::ExecSpec;
 use pyro_proto::frame::CONTROL;
 use pyro_proto::hello;
@@ -23,7 +29,10 @@ use pyro_proto::message::Request;
 use pyro_proto::message::RequestBody;
 use pyro_proto::message::RequestId;
 use pyro_proto::status::GuestStatus;
+use pyro_proto::tool::Tool;
+use pyro_proto::tool::ToolSpec;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWrite;
@@ -54,13 +63,14 @@ impl GuestClient {
     {
         let (reader, writer) = tokio::io::split(channel);
         let (control, control_queue) = mpsc::unbounded_channel();
+        let (ahead, ahead_queue) = mpsc::unbounded_channel();
         let (data, data_queue) = mpsc::channel(DATA_QUEUE_FRAMES);
         let (hello_sender, hello) = oneshot::channel();
-        let _ = control.send(SYNC.to_vec());
-        let shared = Arc::new(Shared::new(control));
+        let _ = control.send(Outgoing::Frame(SYNC.to_vec()));
+        let shared = Arc::new(Shared::new(control, ahead));
         let tasks = [
             tokio::spawn(read_channel(reader, Arc::clone(&shared), hello_sender)),
-            tokio::spawn(write_channel(writer, Arc::clone(&shared), control_queue, data_queue)),
+            tokio::spawn(write_channel(writer, Arc::clone(&shared), ahead_queue, control_queue, data_queue)),
         ];
         Self { shared, data, hello: Some(hello), tasks }
     }
@@ -100,6 +110,72 @@ impl GuestClient {
     /// [`GuestError::Encode`] when the command is larger than a message may be.
     pub fn exec(&self, spec: ExecSpec, streams: ExecStreams) -> Result<Exec, GuestError> {
         exec::start(&self.shared, &self.data, spec, streams)
+    }
+
+    /// Starts a command and waits until it runs.
+    ///
+    /// # Errors
+    /// The guest's reason when it could not be started.
+    pub async fn start(&self, spec: ExecSpec, streams: ExecStreams) -> Result<Exec, GuestError> {
+        let mut exec = self.exec(spec, streams)?;
+        exec.started().await?;
+        Ok(exec)
+    }
+
+    /// Starts a tool, whose streams carry the bytes of [tree records](pyro_proto::tree).
+    ///
+    /// # Errors
+    /// [`GuestError::Encode`] when the request is larger than a message may be.
+    pub fn tool_bytes(&self, tool: Tool, input: bool) -> Result<Exec, GuestError> {
+        let streams = ExecStreams { stdin: input, ..ExecStreams::default() };
+        exec::start_job(&self.shared, &self.data, streams, |stdio| {
+            RequestBody::Tool(ToolSpec { tool, stdio, timeout_ms: None })
+        })
+    }
+
+    /// Opens a connection to something that listens in the guest. The guest gives up by itself only after minutes, so whoever
+    /// cannot wait drops the future.
+    ///
+    /// # Errors
+    /// [`GuestError::Refused`] when nothing listens there, or by an agent that is too old to know; or the channel's own.
+    pub fn open(&self, to: Endpoint) -> impl Future<Output = Result<Connection, GuestError>> + Send + use<> {
+        connection::open(&self.shared, &self.data, to)
+    }
+
+    /// Waits until the channel has closed: the guest or its engine is gone.
+    pub async fn closed(&self) {
+        let mut closed = self.shared.closed.subscribe();
+        // The sender is in `shared`, which this borrows.
+        let _ = closed.wait_for(|closed| *closed).await;
+    }
+
+    /// Starts a tool: work on the guest's files that needs no program of the guest. Returns at once.
+    ///
+    /// # Errors
+    /// [`GuestError::Encode`] when what is asked for is larger than a message may be.
+    pub fn tool(&self, tool: Tool, input: bool, timeout: Option<Duration>) -> Result<ToolRun, GuestError> {
+        tool::start(&self.shared, &self.data, tool, input, timeout)
+    }
+
+    /// Has the guest freeze its processes and flush what they wrote. What is asked of it or sent to it from then on waits until
+    /// it is thawed, for a guest that stands still must not be told anything.
+    ///
+    /// # Errors
+    /// [`GuestError::Refused`] with the guest's reason, or the channel's own; nothing waits then.
+    pub async fn quiesce(&self) -> Result<(), GuestError> {
+        let quiesced = self.call(RequestBody::Quiesce).await;
+        if quiesced.is_err() {
+            self.shared.go_on(None);
+        }
+        quiesced
+    }
+
+    /// Has the guest go on, and sends it what waited.
+    ///
+    /// # Errors
+    /// [`GuestError::Refused`] with the guest's reason, or the channel's own.
+    pub async fn thaw(&self) -> Result<(), GuestError> {
+        self.call(RequestBody::Thaw).await
     }
 
     /// Asks for something whose answer is [`ReplyBody::Done`].
@@ -171,8 +247,8 @@ pub(super) fn send_request(
     body: RequestBody,
     pending: Pending,
 ) -> Result<(), GuestError> {
-    let payload = message::to_payload(&Request { request: id, body })
-        .map_err(|error| GuestError::Encode(Arc::new(error)))?;
+    let request = Request { request: id, body };
+    let payload = message::to_payload(&request).map_err(|error| GuestError::Encode(Arc::new(error)))?;
     {
         let mut state = shared.lock();
         if let Some(reason) = &state.closed {
@@ -180,7 +256,11 @@ pub(super) fn send_request(
         }
         state.pending.insert(id, pending);
     }
-    shared.send_frame(CONTROL, Kind::Control, &payload);
+    match request.body {
+        RequestBody::Quiesce => shared.send_last(&payload),
+        RequestBody::Thaw => shared.go_on(Some(&payload)),
+        _ => shared.send_frame(CONTROL, Kind::Control, &payload),
+    }
     Ok(())
 }
 
@@ -235,14 +315,26 @@ fn take_items(
 async fn write_channel<W: AsyncWrite + Unpin>(
     mut writer: W,
     shared: Arc<Shared>,
-    mut control: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut ahead: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut control: mpsc::UnboundedReceiver<Outgoing>,
     mut data: mpsc::Receiver<Vec<u8>>,
 ) {
+    let mut still = false;
     loop {
         let bytes = tokio::select! {
             biased;
-            Some(bytes) = control.recv() => bytes,
-            Some(bytes) = data.recv() => bytes,
+            Some(bytes) = ahead.recv() => {
+                still = false;
+                bytes
+            }
+            Some(outgoing) = control.recv(), if !still => match outgoing {
+                Outgoing::Frame(bytes) => bytes,
+                Outgoing::Last(bytes) => {
+                    still = true;
+                    bytes
+                }
+            },
+            Some(bytes) = data.recv(), if !still => bytes,
             else => return,
         };
         if let Err(error) = writer.write_all(&bytes).await {

@@ -23,6 +23,12 @@ pub enum GuestError {
     /// A message did not fit or could not be encoded.
     #[error("encoding a message to the guest")]
     Encode(#[source] Arc<MessageError>),
+    /// The other end of a connection gave up.
+    #[error("the connection was reset in the guest: {reason}")]
+    Reset {
+        /// The guest's reason.
+        reason: String,
+    },
     /// The agent refused a request.
     #[error("{}", .0.message)]
     Refused(WireError),
@@ -34,6 +40,7 @@ impl GuestError {
         match self {
             Self::Closed | Self::Channel(_) => "guest_channel_closed",
             Self::Protocol { .. } => "guest_protocol",
+            Self::Reset { .. } => "connection_reset",
             Self::Encode(_) => "command_too_large",
             Self::Refused(error) => match error.code {
                 ErrorCode::NotFound => "command_not_found",
@@ -42,10 +49,21 @@ impl GuestError {
                 ErrorCode::BadUser => "bad_user",
                 ErrorCode::LimitReached => "guest_limit_reached",
                 ErrorCode::NoSuchJob => "no_such_job",
+                ErrorCode::ConnectionRefused => "connection_refused",
                 ErrorCode::BadRequest
                 | ErrorCode::NotAttached
                 | ErrorCode::Quiesced
                 | ErrorCode::System
+                | ErrorCode::AlreadyExists
+                | ErrorCode::NotADirectory
+                | ErrorCode::IsADirectory
+                | ErrorCode::NotEmpty
+                | ErrorCode::NoSpace
+                | ErrorCode::Truncated
+                | ErrorCode::TooLarge
+                | ErrorCode::Busy
+                | ErrorCode::NotHeld
+                | ErrorCode::Changed
                 | ErrorCode::Unsupported => "guest_refused",
             },
         }

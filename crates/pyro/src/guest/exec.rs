@@ -4,6 +4,7 @@ use super::client::send_request;
 use super::error::GuestError;
 use super::shared::Pending;
 use super::shared::Shared;
+use super::stream::Dropped;
 use super::stream::StreamReader;
 use super::stream::StreamWriter;
 use pyro_proto::exec::ExecExit;
@@ -49,11 +50,30 @@ pub(super) fn start(
     mut spec: ExecSpec,
     streams: ExecStreams,
 ) -> Result<Exec, GuestError> {
+    start_job(shared, data, streams, |stdio| {
+        spec.stdio = stdio;
+        RequestBody::Exec(spec)
+    })
+}
+
+/// Starts whatever `body` asks for on fresh streams.
+pub(super) fn start_job(
+    shared: &Arc<Shared>,
+    data: &mpsc::Sender<Vec<u8>>,
+    streams: ExecStreams,
+    body: impl FnOnce(Stdio) -> RequestBody,
+) -> Result<Exec, GuestError> {
     let stream = shared.open_stream(true, streams.stdin);
     let stderr_stream = streams.stderr.then(|| shared.open_stream(true, false));
     let reader = |id| StreamReader { id, shared: Arc::clone(shared) };
-    let writer = |id| StreamWriter { id, shared: Arc::clone(shared), data: data.clone(), ended: false };
-    spec.stdio = Stdio { stream, stdin: streams.stdin, stderr_stream, pty: streams.pty };
+    let writer = |id| StreamWriter {
+        id,
+        shared: Arc::clone(shared),
+        data: data.clone(),
+        ended: false,
+        dropped: Dropped::Ends,
+    };
+    let stdio = Stdio { stream, stdin: streams.stdin, stderr_stream, pty: streams.pty };
     let (started_sender, started) = oneshot::channel();
     let (exited_sender, exited) = oneshot::channel();
     let job = shared.next_request();
@@ -66,8 +86,8 @@ pub(super) fn start(
         stdout: Some(reader(stream)),
         stderr: stderr_stream.map(reader),
     };
-    let pending = Pending::Exec { started: Some(started_sender), exited: exited_sender };
-    send_request(shared, job, RequestBody::Exec(spec), pending)?;
+    let pending = Pending::Exec { stream, started: Some(started_sender), exited: exited_sender };
+    send_request(shared, job, body(stdio), pending)?;
     Ok(exec)
 }
 
@@ -94,9 +114,56 @@ impl Exec {
         ended.unwrap_or_else(|_| Err(self.closed_reason()))
     }
 
+    /// Its end, apart from this handle, which can then still signal it; nothing the second time.
+    pub fn take_exit(&mut self) -> impl Future<Output = Result<ExecExit, GuestError>> + Send + use<> {
+        let (exited, shared) = (self.exited.take(), Arc::clone(&self.shared));
+        async move {
+            let reason = |_| Err(shared.lock().closed.clone().unwrap_or(GuestError::Closed));
+            match exited {
+                Some(exited) => exited.await.unwrap_or_else(reason),
+                None => Err(GuestError::Closed),
+            }
+        }
+    }
+
     /// Sends a signal to the command. Does not wait for the answer: a command that has ended needs none.
     pub fn signal(&self, signal: i32, target: SignalTarget) {
-        let body = RequestBody::Signal { job: self.job, signal, target };
+        self.tell(RequestBody::Signal { job: self.job, signal, target });
+    }
+
+    /// Has the guest end the command with everything it started, whatever that takes. Does not wait.
+    pub fn end(&self) {
+        self.tell(RequestBody::End { job: self.job });
+    }
+
+    /// Sends a signal to the command, and waits until the guest has done so.
+    ///
+    /// # Errors
+    /// [`GuestError::Refused`], for one that has ended too.
+    pub async fn signalled(&self, signal: i32, target: SignalTarget) -> Result<(), GuestError> {
+        self.ask(RequestBody::Signal { job: self.job, signal, target }).await
+    }
+
+    /// Changes the size of the command's terminal.
+    ///
+    /// # Errors
+    /// [`GuestError::Refused`], for one that has ended or has no terminal.
+    pub async fn resize(&self, size: PtySize) -> Result<(), GuestError> {
+        self.ask(RequestBody::Resize { job: self.job, cols: size.cols, rows: size.rows }).await
+    }
+
+    /// The same, without waiting for the answer.
+    pub fn resize_soon(&self, size: PtySize) {
+        self.tell(RequestBody::Resize { job: self.job, cols: size.cols, rows: size.rows });
+    }
+
+    async fn ask(&self, body: RequestBody) -> Result<(), GuestError> {
+        let (sender, answer) = oneshot::channel();
+        send_request(&self.shared, self.shared.next_request(), body, Pending::Once(sender))?;
+        answer.await.unwrap_or_else(|_| Err(self.closed_reason())).map(drop)
+    }
+
+    fn tell(&self, body: RequestBody) {
         let (sender, _) = oneshot::channel();
         let id = self.shared.next_request();
         let _ = send_request(&self.shared, id, body, Pending::Once(sender));

@@ -20,9 +20,13 @@ use std::sync::PoisonError;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 /// Most lines of a guest's own log that are kept.
 const LOG_LINES_MAX: usize = 64;
+
+/// Most bytes of a guest's reason for a reset that are kept.
+const RESET_BYTES_MAX: usize = 256;
 
 /// One stream's host side.
 #[derive(Debug, Default)]
@@ -32,7 +36,8 @@ pub(super) struct Stream {
     pub(super) inbound_ended: bool,
     pub(super) receive: ReceiveWindow,
     pub(super) send: SendWindow,
-    pub(super) reset: bool,
+    /// Why the guest gave up on it in both directions, once it has.
+    pub(super) reset: Option<String>,
     /// The stream's reader or writer handle still exists.
     pub(super) reader_alive: bool,
     pub(super) writer_alive: bool,
@@ -42,8 +47,17 @@ pub(super) struct Stream {
 
 impl Stream {
     const fn finished(&self) -> bool {
-        !self.reader_alive && !self.writer_alive && (self.inbound_ended || self.reset)
+        !self.reader_alive && !self.writer_alive && (self.inbound_ended || self.reset.is_some())
     }
+}
+
+/// What is queued for the channel ahead of data.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// A frame.
+    Frame(Vec<u8>),
+    /// A frame behind which nothing is sent until [`Shared::go_on`].
+    Last(Vec<u8>),
 }
 
 /// Who waits for the answer to a request.
@@ -53,6 +67,8 @@ pub(super) enum Pending {
     Once(oneshot::Sender<Result<ReplyBody, GuestError>>),
     /// A start, then an end.
     Exec {
+        /// Its input; nobody reads it once the job is over.
+        stream: StreamId,
         started: Option<oneshot::Sender<Result<u32, GuestError>>>,
         exited: oneshot::Sender<Result<ExecExit, GuestError>>,
     },
@@ -64,20 +80,40 @@ pub(super) struct State {
     pub(super) pending: HashMap<RequestId, Pending>,
     pub(super) closed: Option<GuestError>,
     pub(super) log: Vec<String>,
+    /// Connections with a large window.
+    pub(super) wide: usize,
     next_request: RequestId,
     next_stream: StreamId,
+}
+
+impl State {
+    /// Nobody in the guest reads or writes this stream any more. Whoever waits for room in it waits no longer.
+    fn end_stream(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.inbound_ended = true;
+            stream.reset.get_or_insert_default();
+            stream.readable.notify_one();
+            stream.writable.notify_one();
+        }
+    }
 }
 
 /// Shared by a channel's tasks and handles.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    control: mpsc::UnboundedSender<Vec<u8>>,
+    control: mpsc::UnboundedSender<Outgoing>,
+    /// What is sent although the guest stands still.
+    ahead: mpsc::UnboundedSender<Vec<u8>>,
+    pub(super) closed: watch::Sender<bool>,
 }
 
 impl Shared {
-    pub(super) fn new(control: mpsc::UnboundedSender<Vec<u8>>) -> Self {
-        Self { state: Mutex::new(State::default()), control }
+    pub(super) fn new(
+        control: mpsc::UnboundedSender<Outgoing>,
+        ahead: mpsc::UnboundedSender<Vec<u8>>,
+    ) -> Self {
+        Self { state: Mutex::new(State::default()), control, ahead, closed: watch::channel(false).0 }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -89,7 +125,23 @@ impl Shared {
         let mut bytes = Vec::new();
         frame::encode(&mut bytes, stream, kind, payload);
         // A send to a writer that has ended is a send to a closed channel, which every waiter learns from `closed`.
-        let _ = self.control.send(bytes);
+        let _ = self.control.send(Outgoing::Frame(bytes));
+    }
+
+    /// Queues a message behind which everything else waits until [`Self::go_on`].
+    pub(super) fn send_last(&self, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, frame::CONTROL, Kind::Control, payload);
+        let _ = self.control.send(Outgoing::Last(bytes));
+    }
+
+    /// Sends a message, if there is one, and then everything that waits.
+    pub(super) fn go_on(&self, payload: Option<&[u8]>) {
+        let mut bytes = Vec::new();
+        if let Some(payload) = payload {
+            frame::encode(&mut bytes, frame::CONTROL, Kind::Control, payload);
+        }
+        let _ = self.ahead.send(bytes);
     }
 
     /// Gives every waiter the reason and accepts nothing new. The first reason stays.
@@ -106,6 +158,8 @@ impl Shared {
             stream.writable.notify_waiters();
             stream.writable.notify_one();
         }
+        drop(state);
+        self.closed.send_replace(true);
     }
 
     pub(super) fn next_request(&self) -> RequestId {
@@ -116,12 +170,28 @@ impl Shared {
 
     /// Opens a stream's host side and returns its number.
     pub(super) fn open_stream(&self, reader: bool, writer: bool) -> StreamId {
+        self.add_stream(Stream { reader_alive: reader, writer_alive: writer, ..Stream::default() })
+    }
+
+    /// Opens the host side of a stream for a connection, with these windows, and returns its number.
+    pub(super) fn open_connection(&self, (receive, send): (ReceiveWindow, SendWindow)) -> StreamId {
+        self.add_stream(Stream { reader_alive: true, writer_alive: true, receive, send, ..Stream::default() })
+    }
+
+    fn add_stream(&self, stream: Stream) -> StreamId {
         let mut state = self.lock();
         state.next_stream += 1;
         let id = state.next_stream;
-        let stream = Stream { reader_alive: reader, writer_alive: writer, ..Stream::default() };
         state.streams.insert(id, stream);
         id
+    }
+
+    /// Forgets a stream, whoever uses it still.
+    pub(super) fn forget_stream(&self, id: StreamId) -> Option<Stream> {
+        let stream = self.lock().streams.remove(&id)?;
+        stream.readable.notify_one();
+        stream.writable.notify_one();
+        Some(stream)
     }
 
     /// Forgets a stream once nobody on either side will use it again.
@@ -156,7 +226,10 @@ impl Shared {
             }
             Kind::Eof | Kind::Reset => {
                 stream.inbound_ended = true;
-                stream.reset |= frame.kind == Kind::Reset;
+                if frame.kind == Kind::Reset {
+                    let reason = &frame.payload[..frame.payload.len().min(RESET_BYTES_MAX)];
+                    stream.reset = Some(String::from_utf8_lossy(reason).into_owned());
+                }
                 stream.readable.notify_one();
                 stream.writable.notify_one();
                 drop(state);
@@ -187,16 +260,22 @@ impl Shared {
         // An answer to a request that was given up is a matter of timing.
         let Some(pending) = state.pending.remove(&reply.request) else { return Ok(()) };
         match (pending, reply.body) {
-            (Pending::Exec { started: Some(started), exited }, ReplyBody::Started { pid }) => {
+            (Pending::Exec { stream, started: Some(started), exited }, ReplyBody::Started { pid }) => {
                 let _ = started.send(Ok(pid));
-                state.pending.insert(reply.request, Pending::Exec { started: None, exited });
+                state.pending.insert(reply.request, Pending::Exec { stream, started: None, exited });
                 Ok(())
             }
-            (Pending::Exec { started: None, exited }, ReplyBody::Exited(exit)) => {
+            (Pending::Exec { stream, started: None, exited }, ReplyBody::Exited(exit)) => {
+                state.end_stream(stream);
                 let _ = exited.send(Ok(exit));
+                drop(state);
+                self.collect(stream);
                 Ok(())
             }
             (pending, ReplyBody::Failed(error)) => {
+                if let Pending::Exec { stream, .. } = &pending {
+                    state.end_stream(*stream);
+                }
                 fail(pending, &GuestError::Refused(error));
                 Ok(())
             }
@@ -216,7 +295,7 @@ impl Shared {
 fn fail(pending: Pending, reason: &GuestError) {
     match pending {
         Pending::Once(answer) => drop(answer.send(Err(reason.clone()))),
-        Pending::Exec { started, exited } => {
+        Pending::Exec { started, exited, .. } => {
             if let Some(started) = started {
                 let _ = started.send(Err(reason.clone()));
             }

@@ -58,10 +58,20 @@ impl Drop for StreamReader {
     }
 }
 
+/// What it means when a writer is dropped before it was finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dropped {
+    /// The input of a command is over.
+    Ends,
+    /// A connection is given up.
+    Resets,
+}
+
 /// Sends a stream's bytes to the guest. End it with [`Self::finish`]; dropping it unfinished tells the guest to give up on
-/// what it has not read yet.
+/// what it has not read yet, or, when it is half of a connection, resets that.
 #[derive(Debug)]
 pub struct StreamWriter {
+    pub(super) dropped: Dropped,
     pub(super) id: StreamId,
     pub(super) shared: Arc<Shared>,
     pub(super) data: mpsc::Sender<Vec<u8>>,
@@ -105,7 +115,7 @@ impl StreamWriter {
                     return Err(error.clone());
                 }
                 let stream = state.streams.get_mut(&self.id).ok_or(GuestError::Closed)?;
-                if stream.reset {
+                if stream.reset.is_some() {
                     return Err(GuestError::Closed);
                 }
                 let size = stream.send.available().min(wanted);
@@ -124,6 +134,9 @@ impl Drop for StreamWriter {
     fn drop(&mut self) {
         if let Some(stream) = self.shared.lock().streams.get_mut(&self.id) {
             stream.writer_alive = false;
+        }
+        if !self.ended && self.dropped == Dropped::Resets {
+            return self.shared.reset_stream(self.id);
         }
         if !self.ended {
             // Ahead of whatever data is still queued, which nobody will miss: the stream's user gave up.

@@ -3,16 +3,17 @@
 
 use super::Machine;
 use super::MachineError;
+use super::OwnDisk;
 use super::Plan;
 use super::SnapshotError;
 use super::SnapshotReport;
 use crate::config::Config;
 use crate::identity::GuestId;
 use pyro_engine::Memory;
-use pyro_proto::message::RequestBody;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Machine {
@@ -22,16 +23,16 @@ impl Machine {
     /// # Errors
     /// [`SnapshotError`]; the guest then goes on as before, and nothing is at `path`.
     pub async fn snapshot_disk(&mut self, path: &Path) -> Result<SnapshotReport, SnapshotError> {
-        let Some(rw) = self.rw.clone() else { return Err(SnapshotError::NoGuest) };
+        let Some(OwnDisk::Throwaway(rw)) = self.own.clone() else { return Err(SnapshotError::NoGuest) };
         let began = Instant::now();
-        self.client.call(RequestBody::Quiesce).await.map_err(SnapshotError::Quiesce)?;
+        self.client.quiesce().await.map_err(SnapshotError::Quiesce)?;
         let to = path.to_owned();
         let paused = self.guest.pause().await.map_err(SnapshotError::Engine);
         let copy = tokio::task::spawn_blocking(move || copy(&rw, &to)).await;
         // Whatever came of it, the guest goes on.
         let resumed = self.guest.resume().await.map_err(SnapshotError::Engine);
         let pause = began.elapsed();
-        let thawed = self.client.call(RequestBody::Thaw).await.map_err(SnapshotError::Thaw);
+        let thawed = self.client.thaw().await.map_err(SnapshotError::Thaw);
         let copied = copy.unwrap_or_else(|error| Err(io::Error::other(error)));
         copied.map_err(|source| SnapshotError::Disk { path: path.to_owned(), source })?;
         paused?;
@@ -53,7 +54,9 @@ impl Machine {
         let began = Instant::now();
         let rw = File::open(disk).and_then(|from| pyro_image::disk::copy_unnamed(&from, &plan.scratch));
         let rw = rw.map_err(|source| MachineError::DiskCopy { path: disk.to_owned(), source })?;
-        Self::boot_with(config, plan, id, Memory::Anonymous, rw, began).await
+        let own = OwnDisk::Throwaway(Arc::new(rw));
+        let spec = plan.spec(&id, Memory::Anonymous, &own, false);
+        Self::boot_with(config, plan, id, spec, own, began).await
     }
 }
 

@@ -59,7 +59,7 @@ fn said(console: &str) -> String {
 impl Coded for MachineError {
     fn code(&self) -> &'static str {
         match self {
-            Self::State(_) => code::STATE_UNWRITABLE,
+            Self::State(error) => error.code(),
             Self::Disk(error) => error.code(),
             Self::DiskCopy { .. } => code::HOST_FAILED,
             Self::Random(_) => code::HOST_RANDOM,
@@ -72,7 +72,7 @@ impl Coded for MachineError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::State(_) => vec!["set PYRO_STATE_DIR to a folder you own and can write to".to_owned()],
+            Self::State(error) => error.hints(),
             Self::Disk(error) => error.hints(),
             Self::Random(_) => Vec::new(),
             Self::DiskCopy { .. } => vec!["check the free space of the state folder's disk".to_owned()],

@@ -10,11 +10,15 @@
 mod disk;
 mod error;
 mod greeting;
+mod layered;
 mod plan;
 mod snapshot;
 
 pub use error::MachineError;
 pub use greeting::console_text;
+pub use layered::Revival;
+pub use layered::StopError;
+pub use plan::OwnDisk;
 pub use plan::Plan;
 pub use plan::Size;
 pub use snapshot::Snapshot;
@@ -56,14 +60,14 @@ pub struct Machine {
     /// Its name.
     pub id: GuestId,
     /// The channel to its agent.
-    pub client: GuestClient,
+    pub client: Arc<GuestClient>,
     /// Its engine process.
     pub guest: Box<dyn Guest>,
     /// How long its start took.
     pub times: StartTimes,
     /// What it was made from, its lease included; nothing for a process on the host.
     plan: Option<Plan>,
-    rw: Option<Arc<File>>,
+    own: Option<OwnDisk>,
     /// A lock on what it was restored from, where others might remove that.
     origin: Option<Arc<File>>,
     token: ByteString,
@@ -83,27 +87,46 @@ impl Machine {
         memory: Memory,
     ) -> Result<Self, MachineError> {
         let began = Instant::now();
-        let rw = store
-            .rw_template(plan.size.disk.get().into())
-            .and_then(|template| template.instantiate_unnamed(&plan.scratch))
-            .map_err(MachineError::Disk)?;
-        Self::boot_with(config, plan, id, memory, rw, began).await
+        let own = Self::pristine(store, plan)?;
+        let spec = plan.spec(&id, memory, &own, false);
+        Self::boot_with(config, plan, id, spec, own, began).await
+    }
+
+    /// Boots a guest that leaves its own disk alone, to be frozen and restored onto another.
+    ///
+    /// # Errors
+    /// [`MachineError`], with nothing left behind.
+    pub async fn boot_without_disk(
+        config: &Config,
+        store: &ImageStore,
+        plan: &Plan,
+        id: GuestId,
+        memory: Memory,
+    ) -> Result<Self, MachineError> {
+        let began = Instant::now();
+        let own = Self::pristine(store, plan)?;
+        let spec = plan.spec(&id, memory, &own, true);
+        Self::boot_with(config, plan, id, spec, own, began).await
+    }
+
+    fn pristine(store: &ImageStore, plan: &Plan) -> Result<OwnDisk, MachineError> {
+        let template = store.rw_template(plan.size.disk.get().into());
+        let disk = template.and_then(|template| template.instantiate_unnamed(&plan.scratch));
+        disk.map(|file| OwnDisk::Throwaway(Arc::new(file))).map_err(MachineError::Disk)
     }
 
     async fn boot_with(
         config: &Config,
         plan: &Plan,
         id: GuestId,
-        memory: Memory,
-        rw: File,
+        spec: GuestSpec,
+        own: OwnDisk,
         began: Instant,
     ) -> Result<Self, MachineError> {
-        let rw = Arc::new(rw);
-        let spec = plan.spec(&id, memory, &rw);
         let mut machine = Self::start(config, plan.engine.as_ref(), spec, id).await?;
         machine.times.prepare = began.elapsed().saturating_sub(machine.times.boot + machine.times.attach);
         machine.plan = Some(plan.clone());
-        machine.rw = Some(rw);
+        machine.own = Some(own);
         Ok(machine)
     }
 
@@ -150,11 +173,11 @@ impl Machine {
             StartTimes { prepare: Duration::ZERO, boot: spawned + greeted.hello, attach: greeted.attach };
         Ok(Self {
             id,
-            client: greeted.client,
+            client: Arc::new(greeted.client),
             guest,
             times,
             plan: None,
-            rw: None,
+            own: None,
             origin: None,
             token,
             generation: FIRST,

@@ -10,6 +10,7 @@ use pyro_engine::DiskSource;
 use pyro_engine::Durability;
 use pyro_engine::Engine;
 use pyro_engine::GuestSpec;
+use pyro_engine::Layer;
 use pyro_engine::Memory;
 use pyro_image::Installed;
 use serde::Deserialize;
@@ -42,23 +43,50 @@ pub struct Plan {
     pub scratch: PathBuf,
 }
 
+/// A guest's own disk.
+#[derive(Clone, Debug)]
+pub enum OwnDisk {
+    /// One file, usually without a name, that goes with the guest.
+    Throwaway(Arc<File>),
+    /// Layers that stay; the last is written to.
+    Layers(Vec<Layer>),
+}
+
+impl OwnDisk {
+    fn to_disk(&self) -> Disk {
+        match self {
+            Self::Throwaway(file) => {
+                Disk::raw(DiskSource::File(Arc::clone(file)), false, Durability::Throwaway)
+            }
+            Self::Layers(layers) => {
+                Disk { layers: layers.clone(), read_only: false, durability: Durability::Flushed }
+            }
+        }
+    }
+}
+
+/// Where the agent looks for its own disk.
+pub(crate) const OWN_DISK: &str = "/dev/vdb";
+
 impl Plan {
-    /// The engine's instructions for one guest.
-    pub(super) fn spec(&self, id: &GuestId, memory: Memory, rw: &Arc<File>) -> GuestSpec {
-        let disk = |source, read_only| Disk { source, read_only, durability: Durability::Throwaway };
+    /// The engine's instructions for one guest. A guest that is booted `without_disk` leaves its own disk alone until it is
+    /// told to open it; it may be another one by then.
+    pub(super) fn spec(&self, id: &GuestId, memory: Memory, own: &OwnDisk, without_disk: bool) -> GuestSpec {
+        let base = DiskSource::Path(self.installed.rootfs.clone());
+        // The agent's own words: which disk is which.
+        let mut cmdline = vec!["pyro.base=/dev/vda".to_owned()];
+        if !without_disk {
+            cmdline.push(format!("pyro.rw={OWN_DISK}"));
+        }
         GuestSpec {
             id: id.to_string(),
             kernel: self.installed.kernel.clone(),
             initrd: self.installed.initrd.clone(),
-            // The agent's own words: which disk is which.
-            cmdline: vec!["pyro.base=/dev/vda".to_owned(), "pyro.rw=/dev/vdb".to_owned()],
+            cmdline,
             vcpus: self.size.vcpus.get(),
             mem_mib: self.size.mem.get(),
             memory,
-            disks: vec![
-                disk(DiskSource::Path(self.installed.rootfs.clone()), true),
-                disk(DiskSource::File(Arc::clone(rw)), false),
-            ],
+            disks: vec![Disk::raw(base, true, Durability::Throwaway), own.to_disk()],
             agent: None,
             runtime_dir: self.scratch.clone(),
         }

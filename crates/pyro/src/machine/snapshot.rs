@@ -10,23 +10,17 @@
 
 use super::Machine;
 use super::MachineError;
+use super::OwnDisk;
 use super::Plan;
-use super::StartTimes;
-use super::greeting::greet;
+use super::Revival;
 use crate::code;
 use crate::code::Coded;
 use crate::config::Config;
 use crate::guest::GuestError;
-use crate::identity;
 use crate::identity::GuestId;
 use pyro_engine::EngineError;
-use pyro_engine::Memory;
 use pyro_engine::SnapshotFiles;
 use pyro_proto::ByteString;
-use pyro_proto::hello::Attach;
-use pyro_proto::hello::PROTOCOL_MAX;
-use pyro_proto::hello::PROTOCOL_MIN;
-use pyro_proto::message::RequestBody;
 use serde::Deserialize;
 use serde::Serialize;
 use std::fs::File;
@@ -41,12 +35,12 @@ use std::time::Instant;
 const RW: &str = "rw.ext4";
 
 /// What a snapshot's folder holds besides what its owner adds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// What the frozen agent must be shown. A secret of whoever may restore it.
-    token: ByteString,
+    pub(super) token: ByteString,
     /// The generation of the guest that was snapshotted.
-    generation: u64,
+    pub(super) generation: u64,
 }
 
 /// What taking a snapshot cost.
@@ -73,6 +67,15 @@ pub enum SnapshotError {
     /// The engine could not save it.
     #[error("saving the guest")]
     Engine(#[source] EngineError),
+    /// What was saved may not survive a power cut.
+    #[error("writing {path} through to the disk", path = .path.display())]
+    Sync {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Its disk could not be copied.
     #[error("copying the guest's disk to {path}", path = .path.display())]
     Disk {
@@ -89,8 +92,12 @@ impl Coded for SnapshotError {
         match self {
             Self::NoGuest => code::SNAPSHOT_UNSUPPORTED,
             Self::Quiesce(_) | Self::Thaw(_) | Self::Engine(_) => code::SNAPSHOT_FAILED,
-            Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => code::DISK_FULL,
-            Self::Disk { .. } => code::SNAPSHOT_FAILED,
+            Self::Disk { source, .. } | Self::Sync { source, .. }
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
+                code::DISK_FULL
+            }
+            Self::Disk { .. } | Self::Sync { .. } => code::SNAPSHOT_FAILED,
         }
     }
 
@@ -129,7 +136,7 @@ impl Machine {
         // Whatever came of it, the guest goes on.
         let resumed = self.guest.resume().await.map_err(SnapshotError::Engine);
         let pause = stood.elapsed();
-        let thawed = self.client.call(RequestBody::Thaw).await.map_err(SnapshotError::Thaw);
+        let thawed = self.client.thaw().await.map_err(SnapshotError::Thaw);
         let snapshot = snapshot?;
         resumed?;
         thawed?;
@@ -149,8 +156,8 @@ impl Machine {
     }
 
     async fn save(&mut self, folder: &Path, files: &SnapshotFiles) -> Result<Snapshot, SnapshotError> {
-        let Some(rw) = self.rw.clone() else { return Err(SnapshotError::NoGuest) };
-        self.client.call(RequestBody::Quiesce).await.map_err(SnapshotError::Quiesce)?;
+        let Some(OwnDisk::Throwaway(rw)) = self.own.clone() else { return Err(SnapshotError::NoGuest) };
+        self.client.quiesce().await.map_err(SnapshotError::Quiesce)?;
         self.guest.pause().await.map_err(SnapshotError::Engine)?;
         let path = folder.join(RW);
         let to = path.clone();
@@ -177,24 +184,13 @@ impl Machine {
         let began = Instant::now();
         let path = folder.join(RW);
         let rw = File::open(&path).and_then(|from| pyro_image::disk::copy_unnamed(&from, &plan.scratch));
-        let rw = Arc::new(rw.map_err(|source| MachineError::DiskCopy { path, source })?);
-        let generation = snapshot.generation + 1;
-        let token = identity::token().map_err(MachineError::Random)?;
-        let attach = Attach {
-            protocol_min: PROTOCOL_MIN,
-            protocol_max: PROTOCOL_MAX,
-            token: snapshot.token.clone(),
-            next_token: Some(token.clone()),
-            identity: Some(identity::identity(&id, generation).map_err(MachineError::Random)?),
-        };
-        let spec = plan.spec(&id, Memory::Anonymous, &rw);
+        let rw = rw.map_err(|source| MachineError::DiskCopy { path, source })?;
+        let own = OwnDisk::Throwaway(Arc::new(rw));
         let prepared = began.elapsed();
-        let mut guest = plan.engine.restore(spec, &files(folder)).await.map_err(MachineError::Engine)?;
-        let spawned = began.elapsed().saturating_sub(prepared);
-        let greeted = greet(guest.as_mut(), attach, config.boot_deadline).await?;
-        let times = StartTimes { prepare: prepared, boot: spawned + greeted.hello, attach: greeted.attach };
-        let (plan, rw) = (Some(plan.clone()), Some(rw));
-        Ok(Self { id, client: greeted.client, guest, times, plan, rw, origin: None, token, generation })
+        let revival = Revival { snapshot, folder, own, open_disk: false, machine_id: None };
+        let mut machine = Self::revive(config, plan, revival, id).await?;
+        machine.times.prepare += prepared;
+        Ok(machine)
     }
 
     /// What this guest was made from; nothing for a process on the host.

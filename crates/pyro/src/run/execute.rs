@@ -26,6 +26,8 @@ use crate::machine::console_text;
 use crate::state;
 use crate::state::Scratch;
 use crate::template::Template;
+use crate::terminal;
+use crate::terminal::TerminalSize;
 use pyro_engine::Acceleration;
 use pyro_engine::EngineKind;
 use pyro_engine::Memory;
@@ -247,7 +249,11 @@ async fn unless_interrupted<T>(
 /// Runs the command to its end, moving its bytes, and tells a lost guest from a hung one.
 async fn execute(machine: &mut Machine, spec: &RunSpec, io: &mut RunIo) -> Result<ExecExit, RunError> {
     let command = |source| RunError::Command { command: spec.command.display(), source };
-    let streams = ExecStreams { stdin: spec.stdin, stderr: true, pty: None };
+    let streams = ExecStreams {
+        stdin: spec.stdin,
+        stderr: spec.terminal.is_none(),
+        pty: spec.terminal.map(TerminalSize::pty),
+    };
     let mut exec = machine.client.exec(exec_spec(spec), streams).map_err(command)?;
     match serve(&mut exec, spec, io).await {
         Err(Served::Guest(GuestError::Closed | GuestError::Channel(_))) => {
@@ -263,14 +269,11 @@ async fn execute(machine: &mut Machine, spec: &RunSpec, io: &mut RunIo) -> Resul
 }
 
 fn exec_spec(spec: &RunSpec) -> ExecSpec {
+    let own = spec.env.iter().map(|(k, v)| (k.clone().into_vec().into(), v.clone().into_vec().into()));
     ExecSpec {
         argv: spec.command.argv().into_iter().map(Into::into).collect(),
         cwd: spec.cwd.clone().map(|cwd| cwd.into_vec().into()),
-        env: spec
-            .env
-            .iter()
-            .map(|(k, v)| (k.clone().into_vec().into(), v.clone().into_vec().into()))
-            .collect(),
+        env: spec.terminal.map(|_| terminal::environment()).into_iter().flatten().chain(own).collect(),
         user: spec.user.clone(),
         timeout_ms: Some(u64::try_from(command_time(spec).as_millis()).unwrap_or(u64::MAX)),
         ..ExecSpec::default()
@@ -295,9 +298,10 @@ impl From<GuestError> for Served {
 
 async fn serve(exec: &mut Exec, spec: &RunSpec, io: &mut RunIo) -> Result<ExecExit, Served> {
     let (stdin, stdout, stderr) = (exec.stdin.take(), exec.stdout.take(), exec.stderr.take());
-    let (Some(stdout), Some(stderr)) = (stdout, stderr) else { return Err(GuestError::Closed.into()) };
+    let Some(stdout) = stdout else { return Err(GuestError::Closed.into()) };
     let output = async {
-        tokio::try_join!(copy_out(stdout, io.stdout.as_mut()), copy_out(stderr, io.stderr.as_mut())).map(drop)
+        tokio::try_join!(copy_out(Some(stdout), io.stdout.as_mut()), copy_out(stderr, io.stderr.as_mut()))
+            .map(drop)
     };
     let input = copy_in(io.stdin.as_mut(), stdin);
     tokio::pin!(output, input);
@@ -318,6 +322,7 @@ async fn serve(exec: &mut Exec, spec: &RunSpec, io: &mut RunIo) -> Result<ExecEx
                 output_done = true;
             }
             () = &mut input, if !input_done => input_done = true,
+            Some(size) = io.sizes.recv() => exec.resize_soon(size.pty()),
             Some(signal) = io.interrupts.recv() => {
                 if interrupted.replace(signal).is_some() {
                     return Err(Served::Run(RunError::Interrupted { signal }));
@@ -334,7 +339,8 @@ async fn serve(exec: &mut Exec, spec: &RunSpec, io: &mut RunIo) -> Result<ExecEx
 }
 
 /// Copies a stream of the guest to the caller, as it comes.
-async fn copy_out(mut from: StreamReader, to: &mut (dyn AsyncWrite + Send + Unpin)) -> io::Result<()> {
+async fn copy_out(from: Option<StreamReader>, to: &mut (dyn AsyncWrite + Send + Unpin)) -> io::Result<()> {
+    let Some(mut from) = from else { return Ok(()) };
     while let Some(bytes) = from.read().await {
         to.write_all(&bytes).await?;
         to.flush().await?;

@@ -1,5 +1,6 @@
 //! Where a run's bytes come from and go to, and how its caller stops it.
 
+use crate::terminal::TerminalSize;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
@@ -15,6 +16,8 @@ pub struct RunIo {
     /// Signal numbers the caller received. The first is passed to the command, which then has a moment to end; a second
     /// ends the guest at once.
     pub interrupts: mpsc::Receiver<i32>,
+    /// The size of the caller's terminal, whenever that has changed and [`super::RunSpec::terminal`] is set.
+    pub sizes: mpsc::Receiver<TerminalSize>,
 }
 
 impl std::fmt::Debug for RunIo {

@@ -35,6 +35,8 @@ pub trait RunObserver: Send {
     fn phase(&mut self, phase: &Phase);
     /// Something the user should know once, as one line.
     fn notice(&mut self, text: &str);
+    /// So many bytes of files have gone into the guest.
+    fn transferred(&mut self, _bytes: u64) {}
     /// Who is told of the environment's installation, should it be needed.
     fn pull_progress(&self) -> Arc<dyn Progress + Send + Sync>;
 }

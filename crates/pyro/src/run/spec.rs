@@ -4,6 +4,7 @@ use crate::command::Command;
 use crate::limits::TimeoutSeconds;
 use crate::limits::TtlSeconds;
 use crate::machine::Size;
+use crate::terminal::TerminalSize;
 use std::ffi::OsString;
 
 /// A one-shot run.
@@ -27,6 +28,8 @@ pub struct RunSpec {
     pub user: Option<String>,
     /// Whether the command's standard input comes from the caller.
     pub stdin: bool,
+    /// Run it on a terminal of this size, whose one output is standard output.
+    pub terminal: Option<TerminalSize>,
     /// Ask the guest how it is doing when the command has ended, even if that went well.
     pub guest_status: bool,
     /// A network was asked for.

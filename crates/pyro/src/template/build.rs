@@ -1,6 +1,7 @@
 //! Builds a template: boots a guest on a memory file, warms what every command needs, freezes it. Killed at any point it
 //! leaves a `partial-` folder that nobody holds, which the next builder or collector removes.
 
+use super::Kind;
 use super::Template;
 use super::TemplateKey;
 use super::collect;
@@ -8,6 +9,7 @@ use super::document::Document;
 use super::root;
 use crate::config::Config;
 use crate::guest::ExecStreams;
+use crate::guest::GuestClient;
 use crate::identity::GuestId;
 use crate::machine::Machine;
 use crate::machine::MachineError;
@@ -78,8 +80,9 @@ pub(super) async fn build(
     config: &Config,
     store: &ImageStore,
     plan: &Plan,
+    kind: Kind,
 ) -> Result<Template, TemplateError> {
-    let key = TemplateKey::of(plan);
+    let key = TemplateKey::of(plan, kind);
     let root = root(config);
     private_folder(&root).at("making", &root)?;
     let _lock = builder_lock(&root, &key).await?;
@@ -91,7 +94,7 @@ pub(super) async fn build(
     set_aside(&root, &folder)?;
     collect::make_room(config);
     let partial = Partial::make(&root, &key)?;
-    let snapshot = boot_and_freeze(config, store, plan, &partial.path).await?;
+    let snapshot = boot_and_freeze(config, store, plan, kind, &partial.path).await?;
     let memory = crate::machine::snapshot_files(&partial.path)[1].clone();
     punch(memory).await?;
     Document::seal(&partial.path, plan, key.as_str(), snapshot).at("sealing", &partial.path)?;
@@ -116,26 +119,30 @@ async fn boot_and_freeze(
     config: &Config,
     store: &ImageStore,
     plan: &Plan,
+    kind: Kind,
     folder: &Path,
 ) -> Result<crate::machine::Snapshot, TemplateError> {
     let id = GuestId::random().map_err(MachineError::Random)?;
     let memory = Memory::SharedFile(crate::machine::snapshot_files(folder)[1].clone());
-    let machine = Machine::boot(config, store, plan, id, memory).await?;
+    let machine = match kind {
+        Kind::Warm => Machine::boot(config, store, plan, id, memory).await?,
+        Kind::Bare => Machine::boot_without_disk(config, store, plan, id, memory).await?,
+    };
     for argv in WARM {
-        warm(&machine, argv).await;
+        warm(&machine.client, argv).await;
     }
     Ok(machine.freeze(folder).await?)
 }
 
 /// Runs a command for its side effects on the guest's caches. How it ends does not matter.
-async fn warm(machine: &Machine, argv: &[&str]) {
+async fn warm(client: &GuestClient, argv: &[&str]) {
     let spec = ExecSpec {
         argv: argv.iter().map(|word| (*word).into()).collect(),
         cwd: Some("/".into()),
         timeout_ms: Some(WARM_TIMEOUT_MS),
         ..ExecSpec::default()
     };
-    if let Ok(mut exec) = machine.client.exec(spec, ExecStreams { stderr: true, ..ExecStreams::default() }) {
+    if let Ok(mut exec) = client.exec(spec, ExecStreams { stderr: true, ..ExecStreams::default() }) {
         let _ = exec.exited().await;
     }
 }

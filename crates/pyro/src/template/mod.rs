@@ -21,14 +21,18 @@ pub use collect::Collected;
 pub use collect::Shown;
 pub use collect::collect;
 pub use collect::list;
+pub use key::Kind;
 pub use key::TemplateKey;
 
 use crate::config::Config;
 use crate::identity::GuestId;
 use crate::machine::Machine;
 use crate::machine::MachineError;
+use crate::machine::OwnDisk;
 use crate::machine::Plan;
+use crate::machine::Revival;
 use document::Document;
+use pyro_engine::Layer;
 use pyro_image::ImageStore;
 use rustix::fs::FlockOperation;
 use rustix::fs::flock;
@@ -71,7 +75,11 @@ pub(crate) fn root(config: &Config) -> PathBuf {
 impl Template {
     /// The template for `plan`, if it is there and whole.
     pub fn open(config: &Config, plan: &Plan) -> Option<Self> {
-        let key = TemplateKey::of(plan);
+        Self::open_kind(config, plan, Kind::Warm)
+    }
+
+    fn open_kind(config: &Config, plan: &Plan, kind: Kind) -> Option<Self> {
+        let key = TemplateKey::of(plan, kind);
         Self::open_at(&root(config).join(key.as_str()), &key)
     }
 
@@ -91,11 +99,60 @@ impl Template {
     /// # Errors
     /// [`TemplateError`], with nothing half-made in sight.
     pub async fn ensure(config: &Config, store: &ImageStore, plan: &Plan) -> Result<Self, TemplateError> {
+        Self::ensure_kind(config, store, plan, Kind::Warm).await
+    }
+
+    /// [`Self::ensure`] for a template of this kind.
+    ///
+    /// # Errors
+    /// [`TemplateError`], with nothing half-made in sight.
+    pub async fn ensure_kind(
+        config: &Config,
+        store: &ImageStore,
+        plan: &Plan,
+        kind: Kind,
+    ) -> Result<Self, TemplateError> {
         collect::sweep(config);
-        match Self::open(config, plan) {
+        match Self::open_kind(config, plan, kind) {
             Some(template) => Ok(template),
-            None => build::build(config, store, plan).await,
+            None => build::build(config, store, plan, kind).await,
         }
+    }
+
+    /// Starts a guest from it onto layers. Of a template with a disk, the layers must hold what [`Self::disk`] holds.
+    ///
+    /// # Errors
+    /// [`MachineError`], with nothing left behind.
+    pub async fn start_on(
+        &self,
+        config: &Config,
+        plan: &Plan,
+        kind: Kind,
+        id: GuestId,
+        layers: Vec<Layer>,
+        machine_id: &str,
+    ) -> Result<Machine, MachineError> {
+        let revival = Revival {
+            snapshot: &self.document.snapshot,
+            folder: &self.folder,
+            own: OwnDisk::Layers(layers),
+            open_disk: kind == Kind::Bare,
+            machine_id: Some(machine_id),
+        };
+        let mut machine = Machine::revive(config, plan, revival, id).await?;
+        machine.hold(Arc::clone(&self.lease));
+        Ok(machine)
+    }
+
+    /// The disk its guest had when it was frozen.
+    pub fn disk(&self) -> PathBuf {
+        let [_, _, disk] = crate::machine::snapshot_files(&self.folder);
+        disk
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.document.key
     }
 
     /// Starts a guest from it. The template stays while the guest lives, which may yet be snapshotted: what it did not write

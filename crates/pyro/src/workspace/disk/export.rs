@@ -1,0 +1,53 @@
+//! Copying a path out of a workspace, whatever state it is in, or out of a snapshot. This file must not make files.
+
+use super::diff::blocking;
+use super::records::FromDisk;
+use super::records::Wanted;
+use super::view::Environment;
+use crate::workspace::error::WorkspaceError;
+use crate::workspace::handle::Workspace;
+use crate::workspace::id::SnapshotName;
+use crate::workspace::snapshots;
+use crate::workspace::transfer::ExportReport;
+use crate::workspace::transfer::ExportSpec;
+use crate::workspace::transfer::Moved;
+use crate::workspace::transfer::export;
+use crate::workspace::transfer::guest_path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
+
+impl Workspace {
+    /// Copies a path out: of a snapshot if one is named, else of the workspace as it is, whether or not it runs.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`]; nothing is then left at the target.
+    pub async fn export(
+        &self,
+        spec: ExportSpec,
+        from: Option<&SnapshotName>,
+        moved: Moved<'_>,
+    ) -> Result<ExportReport, WorkspaceError> {
+        let (access, chain) = match from {
+            Some(name) => (None, snapshots::load(&self.folder, name)?.chain),
+            None => match self.access_stopped() {
+                Ok(access) => {
+                    let chain = access.document().chain.clone();
+                    (Some(access), chain)
+                }
+                Err(WorkspaceError::Running { .. }) => return self.export_running(spec, moved).await,
+                Err(error) => return Err(error),
+            },
+        };
+        let (config, folder, document) = (self.config.clone(), self.folder.clone(), self.folder.load()?);
+        let (environment, root) = blocking(move || {
+            let environment = Environment::of(&config, &document)?;
+            let root = environment.under(&folder, &chain)?;
+            Ok((environment, root))
+        })
+        .await?;
+        let path = guest_path(spec.path.as_bytes());
+        let wanted = Wanted { path: path.clone(), exclude: spec.exclude.clone(), bytes_max: spec.bytes_max };
+        let mut records = FromDisk::new(root, environment, wanted, access);
+        export(&mut records, Arc::new(self.needles().await?), spec, &path, moved).await
+    }
+}

@@ -1,0 +1,194 @@
+//! The disk of a stopped workspace, or of a snapshot, as one raw ext4 image on the host, plain or compressed. This file must
+//! not overwrite anything.
+
+use super::error::FilesError;
+use crate::workspace::advance::Advance;
+use crate::workspace::advance::Counted;
+use crate::workspace::error::WorkspaceError;
+use crate::workspace::handle::Workspace;
+use crate::workspace::id::SnapshotName;
+use pyro_image::disk::BuildError;
+use pyro_image::disk::Built;
+use pyro_image::disk::build_image;
+use serde_json::Value;
+use serde_json::json;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What is read at once of an image that is compressed.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A disk to be exported.
+#[derive(Clone, Debug)]
+pub struct DiskExportSpec {
+    /// Where to; there must be nothing.
+    pub output: PathBuf,
+    /// Compressed with zstd.
+    pub zstd: bool,
+    /// The snapshot to export; nothing for the workspace as it is.
+    pub snapshot: Option<SnapshotName>,
+}
+
+/// What an export of a disk made.
+#[derive(Clone, Debug)]
+pub struct DiskExport {
+    /// The workspace.
+    pub workspace_id: String,
+    /// Where it is.
+    pub output_path: PathBuf,
+    /// Bytes of the image.
+    pub size_bytes: u64,
+    /// Bytes that it takes on the host.
+    pub bytes_written: u64,
+    /// Files, folders, links and other things in it.
+    pub entries: u64,
+    /// Whether it is compressed.
+    pub zstd: bool,
+}
+
+impl DiskExport {
+    /// As the contract shows it.
+    pub fn describe(&self) -> Value {
+        json!({
+            "workspace_id": self.workspace_id,
+            "output_path": self.output_path.to_string_lossy(),
+            "disk_format": "ext4",
+            "compression": if self.zstd { Value::from("zstd") } else { Value::Null },
+            "size_bytes": self.size_bytes,
+            "bytes_written": self.bytes_written,
+            "entry_count": self.entries,
+        })
+    }
+}
+
+impl Workspace {
+    /// Writes the whole disk, environment and changes as one, to an image.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Running`] unless a snapshot is named; [`FilesError`]. Nothing is then left at the output.
+    pub async fn disk_export(
+        &self,
+        spec: DiskExportSpec,
+        told: Advance,
+    ) -> Result<DiskExport, WorkspaceError> {
+        let id = uuid()?;
+        // Taken before anything is read, so that nobody else writes there, and given up if anything fails.
+        let output = Output::create(&spec.output)?;
+        let zstd = spec.zstd;
+        let (built, output) = self
+            .on_disk(spec.snapshot.as_ref(), move |root| {
+                let write = |source| FilesError::Build(BuildError::Write { source });
+                let mut building = |done, all| told(done, Some(all));
+                let built = if zstd {
+                    let aside = output.aside().map_err(write)?;
+                    let built = build_image(root, &aside, id, &mut building)?;
+                    compress(&aside, &output.file, built.size_bytes, &told).map_err(write)?;
+                    built
+                } else {
+                    build_image(root, &output.file, id, &mut building)?
+                };
+                output.file.sync_all().map_err(write)?;
+                Ok((built, output))
+            })
+            .await?;
+        self.exported(built, output, spec)
+    }
+
+    fn exported(
+        &self,
+        built: Built,
+        output: Output,
+        spec: DiskExportSpec,
+    ) -> Result<DiskExport, WorkspaceError> {
+        let metadata = output.file.metadata();
+        let metadata =
+            metadata.map_err(|source| WorkspaceError::Output { path: spec.output.clone(), source })?;
+        output.keep();
+        Ok(DiskExport {
+            workspace_id: self.id().to_string(),
+            output_path: spec.output,
+            size_bytes: built.size_bytes,
+            bytes_written: metadata.blocks() * 512,
+            entries: built.entries,
+            zstd: spec.zstd,
+        })
+    }
+}
+
+fn uuid() -> Result<[u8; 16], WorkspaceError> {
+    let mut id = [0; 16];
+    let filled = File::open("/dev/urandom").and_then(|mut random| io::Read::read_exact(&mut random, &mut id));
+    filled.map_err(crate::workspace::error::StoreError::Random)?;
+    // Version 4, and the variant that everybody uses.
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    Ok(id)
+}
+
+fn compress(from: &File, to: &File, size_bytes: u64, told: &Advance) -> io::Result<()> {
+    use std::io::Seek as _;
+    let mut from = from;
+    from.rewind()?;
+    let counted = Counted::new(size_bytes, Arc::clone(told));
+    let mut from = CountedReader { from: io::BufReader::with_capacity(PIECE_BYTES, from), counted };
+    let mut encoder =
+        zstd::stream::write::Encoder::new(io::BufWriter::new(to), zstd::DEFAULT_COMPRESSION_LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.long_distance_matching(true)?;
+    io::copy(&mut from, &mut encoder)?;
+    io::Write::flush(&mut encoder.finish()?)
+}
+
+struct CountedReader<R> {
+    from: R,
+    counted: Counted,
+}
+
+impl<R: io::Read> io::Read for CountedReader<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(bytes)?;
+        self.counted.add(count as u64);
+        Ok(count)
+    }
+}
+
+/// A new file, which goes again unless it is kept.
+#[derive(Debug)]
+pub(in crate::workspace) struct Output {
+    pub(in crate::workspace) file: File,
+    path: Option<PathBuf>,
+}
+
+impl Output {
+    pub(in crate::workspace) fn create(path: &Path) -> Result<Self, WorkspaceError> {
+        let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+        let file = opened.map_err(|source| WorkspaceError::Output { path: path.to_owned(), source })?;
+        Ok(Self { file, path: Some(path.to_owned()) })
+    }
+
+    /// A file without a name beside it.
+    fn aside(&self) -> io::Result<File> {
+        let folder =
+            self.path.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+        let empty = File::open("/dev/null")?;
+        pyro_image::disk::copy_unnamed(&empty, folder.unwrap_or(Path::new(".")))
+    }
+
+    pub(in crate::workspace) fn keep(mut self) {
+        self.path = None;
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

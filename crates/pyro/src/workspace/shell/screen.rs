@@ -1,0 +1,99 @@
+//! What somebody's terminal is given when it joins a shell, and when it leaves one. This file must not write to a terminal.
+
+use crate::terminal::TerminalSize;
+use avt::Terminal;
+
+/// The top left corner of an empty screen.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// Everything that a program may have turned on, off again: mouse reports, bracketed paste, application keys, a margin, a hidden
+/// cursor, colours.
+const RESET: &str = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1l\x1b>\x1b[r\x1b[?25h\x1b[0m";
+
+/// What makes an empty terminal of the size `now` look as one of the size `then` does that was shown these bytes; nothing when it
+/// was shown none.
+pub(super) fn replay(bytes: &[u8], then: TerminalSize, now: TerminalSize) -> Vec<u8> {
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let Ok(mut terminal) = Terminal::new(then.cols().into(), then.rows().into()) else { return Vec::new() };
+    terminal.feed(String::from_utf8_lossy(bytes).as_ref());
+    terminal.resize(now.cols().into(), now.rows().into());
+    format!("{CLEAR}{}", terminal.dump()).into_bytes()
+}
+
+/// Watches what is shown for the one mode that cannot be reset blindly: leaving the alternate screen moves the cursor.
+#[derive(Debug, Default)]
+pub(super) struct Modes {
+    alternate: bool,
+    /// The beginning of a sequence that may set it.
+    begun: Vec<u8>,
+}
+
+impl Modes {
+    /// Takes what was shown next.
+    pub(super) fn show(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if *byte == b'\x1b' {
+                self.begun = vec![*byte];
+                continue;
+            }
+            let expected = match self.begun.len() {
+                0 => false,
+                1 => *byte == b'[',
+                2 => *byte == b'?',
+                length => length < 24 && matches!(*byte, b'0'..=b'9' | b';'),
+            };
+            if expected {
+                self.begun.push(*byte);
+            } else {
+                if self.begun.len() > 3 && matches!(*byte, b'h' | b'l') {
+                    self.set(*byte == b'h');
+                }
+                self.begun.clear();
+            }
+        }
+    }
+
+    fn set(&mut self, on: bool) {
+        let screens: [&[u8]; 3] = [b"47", b"1047", b"1049"];
+        if self.begun[3..].split(|byte| *byte == b';').any(|mode| screens.contains(&mode)) {
+            self.alternate = on;
+        }
+    }
+
+    /// What puts the terminal back.
+    pub(super) fn reset(&self) -> Vec<u8> {
+        let leave = if self.alternate { "\x1b[?1049l" } else { "" };
+        format!("{leave}{RESET}").into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_screen_comes_back() {
+        let size = |cols, rows| TerminalSize::new(cols, rows).unwrap();
+        let shown = replay(b"\x1b[31mone\x1b[0m\r\ntwo\r\nthree $ ", size(20, 2), size(30, 5));
+        let mut terminal = Terminal::new(30, 5).unwrap();
+        terminal.feed(std::str::from_utf8(&shown).unwrap());
+        assert_eq!(terminal.screen().text()[..2], ["two", "three $"]);
+        let cursor = terminal.cursor();
+        assert_eq!((cursor.col, cursor.row), (8, 1));
+        assert!(replay(b"", size(20, 2), size(30, 5)).is_empty());
+    }
+
+    #[test]
+    fn the_alternate_screen_is_left_only_from_within() {
+        let left = |pieces: &[&[u8]]| {
+            let mut modes = Modes::default();
+            pieces.iter().for_each(|piece| modes.show(piece));
+            modes.reset().starts_with(b"\x1b[?1049l")
+        };
+        assert!(left(&[b"\x1b[?1049h"]) && left(&[b"\x1b[?1", b"2;10", b"49h"]) && left(&[b"\x1b[?47h"]));
+        assert!(!left(&[]) && !left(&[b"\x1b[?1049h", b"x\x1b[?1049l"]) && !left(&[b"[?1049h"]));
+        assert!(!left(&[b"\x1b[1049h"]) && !left(&[b"\x1b[?25h"]) && !left(&[b"\x1b[?10490h"]));
+    }
+}

@@ -1,0 +1,307 @@
+//! Running a command in the guest: its output is kept and passed on, its end is written down before anybody is told. This
+//! file must not decide who may run what.
+//!
+//! ```text
+//!   numbered -- guest started it, noted --> running -- ended, outputs read, disk flushed, noted --> told
+//!            \-- guest refused --> told; the number is spent
+//! ```
+//!
+//! A command that its client waits for ends with its client; a detached one ends by itself.
+
+use super::InUse;
+use super::Supervisor;
+use super::feed::Feed;
+use super::job::DRAIN_DEADLINE;
+use super::job::Job;
+use super::output::Output;
+use super::redacted::RedactedReader;
+use super::serve::Client;
+use crate::code;
+use crate::guest::ExecStreams;
+use crate::guest::GuestError;
+use crate::guest::StreamReader;
+use crate::workspace::WORKSPACE_PATH;
+use crate::workspace::control::frame::Frame;
+use crate::workspace::control::frame::Tag;
+use crate::workspace::control::message::Control;
+use crate::workspace::control::message::Event;
+use crate::workspace::control::message::ExecRequest;
+use crate::workspace::document::LastCommand;
+use crate::workspace::document::UnixSeconds;
+use crate::workspace::error::WorkspaceError;
+use crate::workspace::event;
+use crate::workspace::history::Ended;
+use crate::workspace::history::Started;
+use crate::workspace::view::EXECUTION_MODE;
+use pyro_proto::exec::Ending;
+use pyro_proto::exec::ExecExit;
+use pyro_proto::exec::ExecSpec;
+use pyro_proto::limits::KILL_GRACE_MS;
+use pyro_proto::message::SignalTarget;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// How much longer than the guest the host waits for a time-out, beyond the guest's own grace.
+const HANG_GRACE: Duration = Duration::from_secs(15);
+
+/// All that is kept of what commands printed, in bytes.
+const OUTPUT_BYTES_MAX: u64 = 1 << 30;
+
+/// Pieces of output on their way to a client; beyond that the command waits for it.
+const TAP_DEPTH: usize = 16;
+
+/// Pieces of input on their way to a command that does not read them yet.
+const INPUT_DEPTH: usize = 128;
+
+const TERM: i32 = 15;
+
+/// How a command ended, or the code and text of why that is not known.
+type Outcome = Result<ExecExit, (&'static str, String)>;
+
+/// Output on its way to the client that waits for a command.
+type Tap = mpsc::Sender<(Tag, Vec<u8>)>;
+
+impl Supervisor {
+    /// Runs a command for a client.
+    pub(super) async fn exec(
+        self: &Arc<Self>,
+        request: ExecRequest,
+        client: &mut Client,
+    ) -> Result<serde_json::Value, WorkspaceError> {
+        let detach = request.detach;
+        let (tap, mut tapped) = mpsc::channel(TAP_DEPTH);
+        let job = self.begin(request, (!detach).then_some(tap)).await?;
+        let started =
+            client.event(&Event::Started { job: job.sequence(), cwd: job.started.cwd.clone() }).await;
+        if started.is_err() && !detach {
+            return Err(abandon(&job));
+        }
+        started?;
+        if detach {
+            return Ok(serde_json::json!({ "job": job.sequence() }));
+        }
+        let mut feed = Feed::new(job.stdin.lock().await.take(), INPUT_DEPTH);
+        let mut draining = false;
+        loop {
+            let room = !feed.is_full();
+            // In no order: a command that prints without end must still hear of an interrupt.
+            tokio::select! {
+                piece = tapped.recv(), if !draining => match piece {
+                    Some((tag, bytes)) => {
+                        if client.send(tag, &bytes).await.is_err() {
+                            return Err(abandon(&job));
+                        }
+                    }
+                    None => draining = true,
+                },
+                ended = job.end(), if draining => {
+                    client.event(&Event::Ended(ended)).await?;
+                    return Ok(serde_json::Value::Null);
+                }
+                () = feed.make_room(), if !room => {}
+                frame = client.next(room) => match frame {
+                    Some(Frame { tag: Tag::Input, payload }) => feed.push(payload),
+                    Some(Frame { tag: Tag::InputEnd, .. }) => feed.end(),
+                    Some(Frame { tag: Tag::Json, payload }) => {
+                        if let Ok(Control::Signal { signal }) = serde_json::from_slice(&payload) {
+                            job.signal(signal, SignalTarget::Foreground);
+                        }
+                    }
+                    Some(_) => {}
+                    None => return Err(abandon(&job)),
+                },
+            }
+        }
+    }
+
+    /// Starts a command, and sees to its end whatever becomes of its client.
+    async fn begin(
+        self: &Arc<Self>,
+        request: ExecRequest,
+        tap: Option<Tap>,
+    ) -> Result<Arc<Job>, WorkspaceError> {
+        let _open = self.gate.read().await;
+        if *self.ended.borrow() {
+            return Err(WorkspaceError::not_running(&self.folder));
+        }
+        let in_use = self.in_use();
+        let timeout = request.timeout_ms.map(Duration::from_millis);
+        let cwd = request.cwd.as_ref().map_or_else(
+            || WORKSPACE_PATH.to_owned(),
+            |cwd| String::from_utf8_lossy(cwd.as_bytes()).into_owned(),
+        );
+        let mut env = request.env;
+        env.extend(self.secret_env(&request.secret_env)?);
+        let started = Started {
+            sequence: self.jobs.number(),
+            command: self.vault.needles().redact(&request.shown),
+            cwd,
+            detached: request.detach,
+            execution_mode: EXECUTION_MODE.to_owned(),
+            recorded_at: UnixSeconds::now(),
+        };
+        let spec = ExecSpec {
+            argv: request.argv,
+            cwd: request.cwd,
+            env,
+            user: request.user,
+            timeout_ms: request.timeout_ms,
+            ..ExecSpec::default()
+        };
+        let streams = ExecStreams { stdin: request.stdin, stderr: true, pty: None };
+        let began = Instant::now();
+        let refused = |source| WorkspaceError::Guest { operation: "running the command", source };
+        let lent = self.lend_secrets().await?;
+        let mut exec = match self.client().start(spec, streams).await {
+            Ok(exec) => exec,
+            Err(error) => {
+                self.return_secrets(lent).await;
+                return Err(refused(error));
+            }
+        };
+        let _ = self
+            .history
+            .make_room(OUTPUT_BYTES_MAX, &|job| self.jobs.get(job).is_some_and(|job| job.ended().is_none()));
+        let _ = self.history.start(started.clone());
+        event::note(&self.config, self.folder.id(), "command_started", Some(started.sequence.to_string()));
+        let (stdin, stdout, stderr) = (exec.stdin.take(), exec.stdout.take(), exec.stderr.take());
+        let exits = exec.take_exit();
+        let kept = self.config.output_bytes_max;
+        let job = self.jobs.insert(Job::new(started, &self.history, kept, exec, stdin));
+        let supervisor = Arc::clone(self);
+        let watched = Arc::clone(&job);
+        tokio::spawn(async move {
+            let pumps = async {
+                tokio::join!(
+                    supervisor.pump(stdout, &watched.stdout, Tag::Stdout, tap.clone()),
+                    supervisor.pump(stderr, &watched.stderr, Tag::Stderr, tap)
+                )
+            };
+            let deadline = timeout.map(|timeout| timeout + Duration::from_millis(KILL_GRACE_MS) + HANG_GRACE);
+            let exits = within(deadline, exits);
+            tokio::pin!(pumps, exits);
+            let mut pumped = false;
+            let outcome = loop {
+                tokio::select! {
+                    outcome = &mut exits => break outcome,
+                    _ = &mut pumps, if !pumped => pumped = true,
+                }
+            };
+            match &outcome {
+                _ if pumped => {}
+                Ok(_) => drop(pumps.await),
+                // What the guest sent before it went is still here; a client that does not take it holds nothing up.
+                Err(_) => drop(tokio::time::timeout(DRAIN_DEADLINE, pumps).await),
+            }
+            supervisor.finish(&watched, outcome, began.elapsed(), in_use).await;
+            supervisor.return_secrets(lent).await;
+        });
+        Ok(job)
+    }
+
+    /// Everything that comes after a command's end and before anybody hears of it.
+    async fn finish(self: &Arc<Self>, job: &Arc<Job>, outcome: Outcome, duration: Duration, in_use: InUse) {
+        let outcome = job.cut().map_or(outcome, |(code, text)| Err((code, text.to_owned())));
+        // What a command has written is safe once its end is told, unless that says otherwise.
+        let flushed = if outcome.is_ok() { self.flush().await } else { Ok(()) };
+        let mut ended = ended(job, outcome, duration);
+        ended.warning = flushed
+            .err()
+            .map(|reason| format!("what the command wrote may not be on the host's disk yet: {reason}"));
+        if job.ended().is_none() {
+            let _ = self.history.end(ended.clone());
+            self.remember(job, &ended);
+        }
+        job.finish(ended);
+        drop(in_use);
+        event::note(&self.config, self.folder.id(), "command_ended", Some(job.sequence().to_string()));
+    }
+
+    /// Keeps an output without its secrets, and passes it on as long as its client takes it.
+    async fn pump(
+        self: &Arc<Self>,
+        reader: Option<StreamReader>,
+        output: &Output,
+        tag: Tag,
+        mut tap: Option<Tap>,
+    ) {
+        let Some(reader) = reader else { return };
+        let mut reader = RedactedReader::new(reader, self);
+        while let Some(bytes) = reader.read().await {
+            output.push(&bytes);
+            if let Some(sender) = &tap
+                && sender.send((tag, bytes)).await.is_err()
+            {
+                tap = None;
+            }
+        }
+    }
+
+    fn remember(&self, job: &Job, ended: &Ended) {
+        let mut document = self.document_mut();
+        document.command_count = document.command_count.max(job.sequence());
+        document.last_command = Some(LastCommand {
+            sequence: job.sequence(),
+            command: job.started.command.clone(),
+            cwd: job.started.cwd.clone(),
+            exit_code: ended.exit_code,
+            duration_ms: ended.duration_ms,
+            execution_mode: job.started.execution_mode.clone(),
+        });
+        // The history has it in any case.
+        let _ = self.folder.save_soon(&document);
+    }
+}
+
+/// The client that waited for it is gone: the command ends, with everything it started.
+fn abandon(job: &Job) -> WorkspaceError {
+    job.abandon();
+    WorkspaceError::Interrupted { signal: TERM }
+}
+
+async fn within(
+    deadline: Option<Duration>,
+    exits: impl Future<Output = Result<ExecExit, GuestError>>,
+) -> Outcome {
+    let answer = match deadline {
+        None => exits.await,
+        Some(deadline) => match tokio::time::timeout(deadline, exits).await {
+            Ok(answer) => answer,
+            Err(_) => return Err((code::GUEST_HUNG, "the guest does not answer".to_owned())),
+        },
+    };
+    answer.map_err(|error| match error {
+        GuestError::Closed => (code::GUEST_LOST, "the guest ended while the command ran".to_owned()),
+        other => (other.code(), other.to_string()),
+    })
+}
+
+fn ended(job: &Job, outcome: Outcome, duration: Duration) -> Ended {
+    let (stdout, stderr) = (job.stdout.extent(), job.stderr.extent());
+    let mut ended = Ended {
+        sequence: job.sequence(),
+        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        stdout_bytes: stdout.total,
+        stderr_bytes: stderr.total,
+        truncated: stdout.kept < stdout.total || stderr.kept < stderr.total,
+        ..Ended::default()
+    };
+    match outcome {
+        Ok(exit) => {
+            ended.timed_out = exit.timed_out;
+            ended.detached_processes = exit.detached;
+            (ended.exit_code, ended.signal) = match exit.ending {
+                _ if exit.timed_out => (124, None),
+                Ending::Code(code) => (code, None),
+                Ending::Signal(signal) => (128 + signal, Some(signal)),
+            };
+        }
+        Err((code, text)) => {
+            ended.exit_code = 125;
+            ended.error = Some((code.to_owned(), text));
+        }
+    }
+    ended
+}
