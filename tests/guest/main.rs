@@ -2,21 +2,42 @@
 //! proved close to it, in the crates; what is proved here is that everything is wired together.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod audits;
 mod bad_input;
 mod bench;
+mod crashes;
+mod diffs;
+mod disks;
 mod endings;
 mod environments;
+mod events;
 mod faces;
 mod faults;
+mod files;
 mod forks;
 mod full_disk;
 mod host_compat;
+mod jobs;
 mod load;
 mod one_shot;
 mod output;
+mod packs;
+mod patches;
+mod ports;
+mod progress;
 mod projects;
+mod repository;
+mod secrets;
+mod seeds;
+mod services;
+mod shells;
+mod snapshots;
+mod syncs;
 mod templates;
+mod tools;
 mod unique;
+mod workspaces;
+mod zoo;
 
 use pyro_testkit::Sandbox;
 use std::io::Read as _;

@@ -328,10 +328,8 @@ fn killing_the_builder_at_any_step_leaves_nothing() {
     home.assert_nothing_left();
 }
 
-/// The engine dies while it saves the template's guest: the start boots a guest of its own, and the next one tries again.
-#[test]
-fn a_template_that_cannot_be_saved_is_done_without() {
-    let home = linked_sandbox();
+/// A run that makes the template and whose engine is killed while it saves it; nothing if that was over already.
+fn killed_while_it_saves(home: &Sandbox) -> Option<Outcome> {
     let appearance = Appearance::below(&home.templates());
     let args = [&RUN[..], &["--", "echo up"]].concat();
     let builder = home.pyro(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -340,10 +338,27 @@ fn a_template_that_cannot_be_saved_is_done_without() {
     let pid = Pid::from_raw(i32::try_from(builder.id()).unwrap()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
     let users = processes::using(home.home());
-    let engine = users.iter().find(|user| user.command.contains("qemu-system")).unwrap();
-    kill_process(Pid::from_raw(engine.pid).unwrap(), Signal::KILL).unwrap();
+    let engine = users.iter().find(|user| user.command.contains("qemu-system"));
+    if let Some(engine) = engine {
+        kill_process(Pid::from_raw(engine.pid).unwrap(), Signal::KILL).unwrap();
+    }
     kill_process(pid, Signal::CONT).unwrap();
     let run = Outcome::from_output("echo up", builder.wait_with_output().unwrap()).succeeds();
+    if run.stderr().contains("starting without a template") {
+        return Some(run);
+    }
+    for template in shown(home) {
+        fs::remove_dir_all(template["dir"].as_str().unwrap()).unwrap();
+    }
+    None
+}
+
+/// The engine dies while it saves the template's guest: the start boots a guest of its own, and the next one tries again.
+#[test]
+fn a_template_that_cannot_be_saved_is_done_without() {
+    let home = linked_sandbox();
+    // A busy host may notice the save only once it is over; then there is nothing to kill, and another try.
+    let run = std::iter::repeat_with(|| killed_while_it_saves(&home)).take(20).flatten().next().unwrap();
     assert_eq!(run.stdout(), "up\n");
     assert!(run.stderr().contains("starting without a template: saving the template's guest"), "{run:?}");
     assert_nothing_partial(&home);

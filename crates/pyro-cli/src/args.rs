@@ -36,6 +36,15 @@ pub enum Command {
     Env(commands::env::Env),
     /// Run one command in a guest of its own, and leave nothing.
     Run(Box<commands::run::Run>),
+    /// Make, use and keep workspaces: guests that stay.
+    #[command(subcommand, visible_alias = "ws")]
+    Workspace(Box<commands::workspace::Workspace>),
+    /// Show what runs, and what it uses.
+    Ps(commands::ps::Ps),
+    /// Show what happened to workspaces.
+    Events(commands::events::Events),
+    #[command(hide = true)]
+    Supervise(commands::supervise::Supervise),
     /// Check what this host can do, and say how to mend what it cannot.
     Doctor(commands::doctor::Doctor),
     /// Prove the whole life of a guest: create, start, run `git --version`, delete.

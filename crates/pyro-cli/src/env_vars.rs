@@ -28,6 +28,9 @@ env_vars! {
     PYRO_CATALOG = "PYRO_CATALOG": "File with the user's own environments. Default: $XDG_CONFIG_HOME/pyro/environments.toml, if it exists.";
     PYRO_BOOT_TIMEOUT_SECONDS = "PYRO_BOOT_TIMEOUT_SECONDS": "How long a guest may take to come up before it is given up. Default: 120.";
     PYRO_TEMPLATE_CACHE_MIB = "PYRO_TEMPLATE_CACHE_MIB": "Disk that templates of paused guests may take together, in MiB; the least recently used go first. Default: 8192.";
+    PYRO_MAX_WORKSPACES = "PYRO_MAX_WORKSPACES": "Workspaces that there may be at once, running or not. Default: 1000.";
+    PYRO_MAX_OUTPUT_MIB = "PYRO_MAX_OUTPUT_MIB": "How much of each output of a workspace's command is kept, in MiB, as set when the workspace is started. Default: 64.";
+    PYRO_NO_KEYRING = "PYRO_NO_KEYRING": "When set and not empty, secrets of workspaces are not kept in the kernel's keyring, and are to be set again after a stop.";
     XDG_CACHE_HOME = "XDG_CACHE_HOME": "Base of the default cache folder. Default: ~/.cache.";
     XDG_STATE_HOME = "XDG_STATE_HOME": "Base of the default state folder. Default: ~/.local/state.";
     XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "Base of the default catalogue file. Default: ~/.config.";

@@ -6,6 +6,7 @@ use crate::output;
 use pyro::Coded;
 use pyro::code;
 use pyro::code::chain;
+use serde_json::Value;
 use serde_json::json;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -74,14 +75,19 @@ impl Failure {
         self
     }
 
+    /// What `--json` prints of it.
+    pub(crate) fn document(&self) -> Value {
+        let hint = self.hints.join("; ");
+        json!({"ok": false, "error": self.message, "code": self.code, "hint": hint})
+    }
+
     /// Shows it.
     pub(crate) fn report(self, json: bool) -> ExitCode {
         if self.quiet {
             return exit::code(self.exit_code);
         }
         if json {
-            let hint = self.hints.join("; ");
-            output::json(&json!({"ok": false, "error": self.message, "code": self.code, "hint": hint}));
+            output::json(&self.document());
         } else {
             output::error_line(&format!("[error] {} ({})", self.message, self.code));
             for hint in &self.hints {

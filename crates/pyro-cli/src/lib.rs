@@ -11,6 +11,7 @@ mod output;
 mod progress;
 mod settings;
 mod signals;
+mod terminal;
 
 pub use args::Cli;
 pub use env_vars::ENV_VARS;

@@ -15,6 +15,15 @@ pub(crate) fn json<T: Serialize>(document: &T) {
     }
 }
 
+/// One JSON document on one line, for streams of them.
+pub(crate) fn json_line<T: Serialize>(document: &T) {
+    let sorted = serde_json::to_value(document).and_then(|value| serde_json::to_string(&value));
+    match sorted {
+        Ok(text) => line(&text),
+        Err(error) => error_line(&format!("[error] writing JSON: {error}")),
+    }
+}
+
 /// A line of data.
 pub(crate) fn line(text: &str) {
     let mut stdout = io::stdout().lock();

@@ -18,6 +18,11 @@ const BOOT_SECONDS: u64 = 120;
 /// Disk that templates may take together, in MiB.
 const TEMPLATE_CACHE_MIB: u64 = 8192;
 
+/// Workspaces there may be at once.
+const WORKSPACES: u64 = 1000;
+/// Of each output of a command of a workspace so much is kept, in MiB.
+const OUTPUT_MIB: u64 = 64;
+
 /// The configuration for this process; `failed` is the exit code of the command that asks.
 pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
     let engine = engine.parse::<EngineChoice>().map_err(|_| {
@@ -43,6 +48,13 @@ pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
             * 1024
             * 1024,
         boot_deadline: Duration::from_secs(whole_number(env_vars::PYRO_BOOT_TIMEOUT_SECONDS, BOOT_SECONDS)?),
+        workspaces_max: whole_number(env_vars::PYRO_MAX_WORKSPACES, WORKSPACES)?,
+        output_bytes_max: whole_number(env_vars::PYRO_MAX_OUTPUT_MIB, OUTPUT_MIB)? * 1024 * 1024,
+        secret_keyring: env::var_os(env_vars::PYRO_NO_KEYRING).is_none_or(|value| value.is_empty()),
+        home: first_path(&[env_vars::HOME]),
+        // This program, even if another has been put in its place meanwhile.
+        supervisor: PathBuf::from("/proc/self/exe"),
+        caller: "cli".to_owned(),
     })
 }
 

@@ -9,8 +9,20 @@ const QUEUED: usize = 4;
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on. Must be called within the runtime.
 pub(crate) fn listen() -> mpsc::Receiver<i32> {
+    listen_for(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()])
+}
+
+/// Listens for these and SIGQUIT: for whoever has changed the terminal and must put it back. SIGTSTP does nothing from now on.
+pub(crate) fn listen_at_terminal() -> mpsc::Receiver<i32> {
+    // A process that was stopped by it would leave the terminal raw.
+    drop(signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())));
+    listen_for(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()])
+}
+
+fn listen_for(kinds: &[SignalKind]) -> mpsc::Receiver<i32> {
     let (sender, receiver) = mpsc::channel(QUEUED);
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+    for kind in kinds {
+        let kind = *kind;
         // Without a handler the signal ends this process, and the engine with it: nothing is left either way.
         let Ok(mut signals) = signal(kind) else { continue };
         let sender = sender.clone();

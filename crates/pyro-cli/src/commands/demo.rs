@@ -40,6 +40,7 @@ impl Demo {
             cwd: None,
             user: None,
             stdin: false,
+            terminal: None,
             guest_status: true,
             network: self.network,
             template: true,

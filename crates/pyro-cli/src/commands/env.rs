@@ -15,6 +15,7 @@ use pyro::image::ImageStore;
 use pyro::image::NoProgress;
 use pyro::image::PullReport;
 use pyro::template;
+use pyro::workspace::Workspaces;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -236,7 +237,9 @@ impl Inspect {
 
 impl Prune {
     fn call(&self, config: &Config, store: &ImageStore) -> Result<(), Failure> {
-        let report = store.prune().map_err(|error| failed(&error))?;
+        let all = Workspaces::open(config).map_err(|error| Failure::new(&error, exit::FAILED))?;
+        let needed = all.needed_environments().map_err(|error| Failure::new(&error, exit::FAILED))?;
+        let report = store.prune(&|digest| needed.contains(digest)).map_err(|error| failed(&error))?;
         let templates = super::gc::collect_templates(config, store)?;
         if self.json {
             let mut document = json!(report);

@@ -5,9 +5,13 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod env;
+pub(crate) mod events;
 pub(crate) mod gc;
 pub(crate) mod man;
+pub(crate) mod ps;
 pub(crate) mod run;
+pub(crate) mod supervise;
+pub(crate) mod workspace;
 
 use crate::args::Cli;
 use crate::args::Command;
@@ -18,6 +22,10 @@ pub(crate) fn dispatch(cli: Cli) -> Result<i32, Failure> {
     match cli.command {
         Command::Env(command) => command.call(&cli.engine),
         Command::Run(command) => command.call(&cli.engine),
+        Command::Workspace(command) => command.call(&cli.engine),
+        Command::Ps(command) => command.call(&cli.engine),
+        Command::Events(command) => command.call(&cli.engine),
+        Command::Supervise(command) => Ok(command.call()),
         Command::Doctor(command) => command.call(&cli.engine),
         Command::Demo(command) => command.call(&cli.engine),
         Command::Bench(command) => command.call(&cli.engine),

@@ -6,6 +6,8 @@ use crate::output;
 use crate::progress::Terminal;
 use crate::settings;
 use crate::signals;
+use crate::terminal;
+use crate::terminal::DetachKeys;
 use base64::Engine as _;
 use pyro::Command;
 use pyro::Config;
@@ -20,12 +22,14 @@ use pyro::run::RunError;
 use pyro::run::RunIo;
 use pyro::run::RunReport;
 use pyro::run::RunSpec;
+use pyro::terminal::interactive_shell;
 use serde_json::Value;
 use serde_json::json;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::ffi::OsStringExt as _;
+use tokio::sync::mpsc;
 
 pub(super) mod capture;
 
@@ -53,13 +57,21 @@ pub struct Run {
     #[arg(long, value_name = "MIB", default_value = "8192", value_parser = bounded(DiskMib::new))]
     disk_mib: DiskMib,
 
-    /// Time the command may take; then its whole process tree is ended and the exit code is 124.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = bounded(TimeoutSeconds::new))]
+    /// Time the command may take; then its whole process tree is ended and the exit code is 124. With -t 604800 unless given.
+    #[arg(long, value_name = "SECONDS", default_value = "30", default_value_if("tty", "true", "604800"), value_parser = bounded(TimeoutSeconds::new))]
     timeout_seconds: TimeoutSeconds,
 
-    /// Time the guest may live, whatever the time-out; 0 for no limit.
-    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = bounded(TtlSeconds::new))]
+    /// Time the guest may live, whatever the time-out; 0 for no limit. With -t no limit unless given.
+    #[arg(long, value_name = "SECONDS", default_value = "600", default_value_if("tty", "true", "0"), value_parser = bounded(TtlSeconds::new))]
     ttl_seconds: TtlSeconds,
+
+    /// Pass standard input to the command, even from a terminal.
+    #[arg(long, short = 'i')]
+    interactive: bool,
+
+    /// With -i: run the command on a terminal, the one you sit at; without a command, an interactive shell.
+    #[arg(long, short = 't', requires = "interactive", conflicts_with = "json")]
+    tty: bool,
 
     /// Set an environment variable in the guest; may be given several times.
     #[arg(long = "env", short = 'e', value_name = "NAME=VALUE", value_parser = clap::builder::OsStringValueParser::new())]
@@ -98,12 +110,12 @@ pub struct Run {
     timings: bool,
 
     /// The command: one word for the shell, or a program and its arguments.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "tty", value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
 /// A parser for a bounded number, whose error names the bounds.
-fn bounded<T: Clone + Send + Sync + 'static>(
+pub(super) fn bounded<T: Clone + Send + Sync + 'static>(
     new: fn(u64) -> Result<T, LimitError>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
     move |text| {
@@ -114,8 +126,11 @@ fn bounded<T: Clone + Send + Sync + 'static>(
 
 impl Run {
     pub(crate) fn call(self, engine: &str) -> Result<i32, Failure> {
+        if self.tty {
+            terminal::required(125)?;
+        }
         let config = settings::config(engine, 125)?;
-        let (json, timings) = (self.json, self.timings);
+        let (json, timings, tty) = (self.json, self.timings, self.tty);
         let spec = self.spec()?;
         let shown = Shown { environment: spec.environment.clone(), command: spec.command.display() };
         if json {
@@ -124,7 +139,8 @@ impl Run {
             output::json(&shown.document(&report, &stdout.take(), &stderr.take()));
             return Ok(report.exit_code());
         }
-        let report = execute(&config, spec, stdio(), Terminal::for_run().environment(&shown.environment))?;
+        let progress = if tty { Terminal::at_terminal() } else { Terminal::for_run() };
+        let report = execute(&config, spec, stdio(), progress.environment(&shown.environment))?;
         if report.guest.is_some_and(|guest| guest.disk_full()) {
             output::error_line("[warning] the guest's disk is full; --disk-mib gives it a larger one");
         }
@@ -137,20 +153,13 @@ impl Run {
 
     fn spec(self) -> Result<RunSpec, Failure> {
         let usage = |message: String, hint: &str| Failure::plain("usage", message, hint, exit::USAGE);
-        let mut env = Vec::new();
-        for variable in self.env {
-            let bytes = variable.as_bytes();
-            let at = bytes.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).ok_or_else(|| {
-                usage(
-                    format!("--env '{}' is not NAME=VALUE", variable.to_string_lossy()),
-                    "write --env NAME=VALUE",
-                )
-            })?;
-            let (name, value) = (&bytes[..at], &bytes[at + 1..]);
-            env.push((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())));
-        }
-        let command = Command::from_words(self.command)
-            .map_err(|error| usage(error.to_string(), "write the command after --"))?;
+        let env = variables(self.env)?;
+        let command = if self.tty && self.command.is_empty() {
+            interactive_shell()
+        } else {
+            Command::from_words(self.command)
+                .map_err(|error| usage(error.to_string(), "write the command after --"))?
+        };
         Ok(RunSpec {
             environment: self.environment,
             command,
@@ -160,7 +169,8 @@ impl Run {
             env,
             cwd: self.cwd,
             user: self.user,
-            stdin: !std::io::stdin().is_terminal(),
+            stdin: self.interactive || !std::io::stdin().is_terminal(),
+            terminal: self.tty.then(terminal::size),
             guest_status: self.json,
             network: self.network || self.network_policy != "off",
             template: !self.no_template,
@@ -169,13 +179,28 @@ impl Run {
     }
 }
 
-/// The calling process's own streams.
-fn stdio() -> RunIo {
+/// The variables of `--env NAME=VALUE`.
+pub(super) fn variables(given: Vec<OsString>) -> Result<Vec<(OsString, OsString)>, Failure> {
+    let variable = |given: OsString| {
+        let bytes = given.as_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).ok_or_else(|| {
+            let message = format!("--env '{}' is not NAME=VALUE", given.to_string_lossy());
+            Failure::plain("usage", message, "write --env NAME=VALUE", exit::USAGE)
+        })?;
+        let (name, value) = (&bytes[..at], &bytes[at + 1..]);
+        Ok((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
+    };
+    given.into_iter().map(variable).collect()
+}
+
+/// The calling process's own streams, whose signals are somebody else's.
+pub(super) fn stdio() -> RunIo {
     RunIo {
         stdin: Box::new(tokio::io::stdin()),
         stdout: Box::new(tokio::io::stdout()),
         stderr: Box::new(tokio::io::stderr()),
         interrupts: signals::none(),
+        sizes: mpsc::channel(1).1,
     }
 }
 
@@ -190,16 +215,27 @@ pub(super) fn execute(
         Failure::plain("host_failed", format!("starting the event loop: {error}"), "try again", 125)
     })?;
     let result = runtime.block_on(async {
-        io.interrupts = signals::listen();
-        pyro::run::run(config, spec, io, &mut observer).await
+        if spec.terminal.is_some() {
+            at_terminal(&mut io)?;
+        } else {
+            io.interrupts = signals::listen();
+        }
+        Ok(pyro::run::run(config, spec, io, &mut observer).await)
     });
     // A read of standard input may still be under way on another thread; it must not hold the process.
     runtime.shutdown_background();
-    result.map_err(|error| {
+    result?.map_err(|error| {
         let silent =
             matches!(&error, RunError::Output(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe);
         Failure::new(&error, error.exit_code()).quietly(silent)
     })
+}
+
+/// Somebody sits at this process's own streams.
+fn at_terminal(io: &mut RunIo) -> Result<(), Failure> {
+    let at = terminal::prepare(DetachKeys::default(), 125)?;
+    (io.stdin, io.stdout, io.interrupts, io.sizes) = (at.input, at.output, at.interrupts, at.sizes);
+    Ok(())
 }
 
 /// What the reports repeat of the request.

@@ -30,19 +30,26 @@ impl Captured {
 }
 
 /// A stream that is kept; clones share what was kept.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Capture(Arc<Mutex<Captured>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Capture {
+    captured: Arc<Mutex<Captured>>,
+    bytes_max: usize,
+}
 
 impl Capture {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { captured: Arc::default(), bytes_max }
+    }
+
     pub(crate) fn take(&self) -> Captured {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.captured.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl AsyncWrite for Capture {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = CAPTURED_BYTES_MAX.saturating_sub(captured.bytes.len());
+        let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = self.bytes_max.saturating_sub(captured.bytes.len());
         captured.bytes.extend_from_slice(&bytes[..room.min(bytes.len())]);
         captured.total_bytes += bytes.len() as u64;
         Poll::Ready(Ok(bytes.len()))
@@ -59,12 +66,18 @@ impl AsyncWrite for Capture {
 
 /// A run's streams, its output kept.
 pub(crate) fn io() -> (RunIo, Capture, Capture) {
-    let (stdout, stderr) = (Capture::default(), Capture::default());
+    io_up_to(CAPTURED_BYTES_MAX)
+}
+
+/// A command's streams, at most so much of each kept.
+pub(crate) fn io_up_to(bytes_max: usize) -> (RunIo, Capture, Capture) {
+    let (stdout, stderr) = (Capture::new(bytes_max), Capture::new(bytes_max));
     let io = RunIo {
         stdin: Box::new(tokio::io::stdin()),
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),
         interrupts: signals::none(),
+        sizes: tokio::sync::mpsc::channel(1).1,
     };
     (io, stdout, stderr)
 }
@@ -77,7 +90,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let capture = Capture::default();
+        let capture = Capture::new(CAPTURED_BYTES_MAX);
         let mut writer = capture.clone();
         runtime.block_on(async {
             writer.write_all(&vec![b'x'; CAPTURED_BYTES_MAX]).await.unwrap();

@@ -1,0 +1,70 @@
+//! `pyro workspace connect`.
+
+use super::block_on;
+use super::failed;
+use super::find;
+use crate::exit;
+use crate::failure::Failure;
+use crate::signals;
+use pyro::guest::Endpoint;
+use pyro::workspace::WorkspaceError;
+
+/// Connect standard input and output to a port of the guest.
+///
+/// Nothing listens on this host meanwhile, so it serves as a ProxyCommand of ssh. Ends when the guest's side has ended; the
+/// end of standard input is passed on and is not the end.
+#[derive(Debug, clap::Args)]
+pub struct Connect {
+    /// Workspace, by id or name.
+    workspace: String,
+
+    /// Port of the guest, or the absolute path of a unix socket in it.
+    #[arg(value_name = "PORT|PATH", value_parser = target)]
+    to: Target,
+
+    /// Address in the guest: 127.0.0.1 is tried, then ::1, unless it is given.
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Port(u16),
+    Path(String),
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    if text.starts_with('/') {
+        return Ok(Target::Path(text.to_owned()));
+    }
+    match text.parse::<u16>() {
+        Ok(port @ 1..) => Ok(Target::Port(port)),
+        _ => Err("it must be a port, 1 to 65535, or an absolute path".to_owned()),
+    }
+}
+
+impl Connect {
+    pub(crate) fn call(self, engine: &str) -> Result<i32, Failure> {
+        let workspace = find(engine, &self.workspace, exit::FAILED)?;
+        let to = match self.to {
+            Target::Port(port) => Endpoint::Tcp { host: self.host, port },
+            Target::Path(path) => Endpoint::Unix { path: path.as_str().into() },
+        };
+        let copied = block_on(async {
+            let mut interrupts = signals::listen();
+            let copying = async {
+                let connection = workspace.connect(to).await?;
+                connection.copy(&mut tokio::io::stdin(), &mut tokio::io::stdout()).await
+            };
+            tokio::select! {
+                copied = copying => copied,
+                Some(signal) = interrupts.recv() => Err(WorkspaceError::Interrupted { signal }),
+            }
+        })?;
+        match copied {
+            Ok(()) => Ok(exit::OK),
+            Err(error @ WorkspaceError::Interrupted { .. }) => Err(Failure::new(&error, error.exit_code())),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Secrets: commands can use them, and nobody finds them afterwards, however hard they look.
+
+use crate::debian;
+use pyro_testkit::Outcome;
+use pyro_testkit::Sandbox;
+use pyro_testkit::Workspace;
+use pyro_testkit::processes;
+use serde_json::json;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::process::Stdio;
+
+/// Nothing but these tests knows it.
+const VALUE: &str = "swordfish/9c1f+e07a%b5";
+
+/// With a small disk, because all of it is looked through.
+const CREATE: [&str; 8] =
+    ["workspace", "create", "debian:12", "--id-only", "--disk-mib", "1024", "--secret-from-env", "TOKEN"];
+
+/// As a workspace with `VALUE` under the name TOKEN.
+fn with_token<'a>(home: &'a Sandbox, flags: &[&str]) -> Workspace<'a> {
+    let made = Outcome::of(home.pyro([&CREATE[..], flags].concat()).env("TOKEN", VALUE)).succeeds();
+    home.adopt(made.stdout().trim())
+}
+
+#[test]
+fn a_command_can_use_a_secret_and_nobody_can_see_it() {
+    let home = debian();
+    let work = with_token(&home, &[]);
+    assert_eq!(work.status()["secrets"], json!([{ "name": "TOKEN", "source_kind": "environment" }]));
+    // As a file, and as a variable if asked for.
+    let length = VALUE.len().to_string();
+    assert_eq!(
+        work.sh("wc -c < /run/pyro-secrets/TOKEN; stat -c %a /run/pyro-secrets/TOKEN"),
+        format!("{length}\n600")
+    );
+    let by_name = work.call(
+        "exec",
+        &["--secret-env", "TOKEN", "--", "test \"$TOKEN\" = \"$(cat /run/pyro-secrets/TOKEN)\""],
+    );
+    by_name.succeeds();
+    let renamed = work.call("exec", &["--secret-env", "TOKEN=OTHER", "--", "printf %s \"$OTHER\" | wc -c"]);
+    assert_eq!(renamed.succeeds().stdout().trim(), length);
+    work.call("exec", &["--", "test -z \"$TOKEN\""]).succeeds();
+    work.call("exec", &["--secret-env", "NONE", "--", "true"]).fails_with(125, "secret_unknown", "NONE");
+
+    // In whatever form it is printed, to either output, cut anywhere.
+    let show = "cd /run/pyro-secrets; cat TOKEN; cat TOKEN >&2; base64 -w0 TOKEN; printf 'user:%s' \"$(cat TOKEN)\" | base64 -w0; \
+        od -An -v -tx1 TOKEN | tr -d ' \\n'; perl -e 'local $/; $_ = <>; for (split //) { syswrite STDOUT, $_; select undef, undef, undef, 0.005 }' TOKEN";
+    let shown = work.exec(show).succeeds();
+    assert_eq!(shown.stdout().matches("[REDACTED]").count(), 5, "{shown:?}");
+    assert!(shown.stderr().starts_with("[REDACTED]"), "{shown:?}");
+    assert_hidden(&shown);
+    let json = work.call("exec", &["--json", "--", "cat /run/pyro-secrets/TOKEN"]).succeeds();
+    assert_eq!(json.json()["stdout"], "[REDACTED]");
+    // A command line that has it, which the history shows, and a program that is named like it.
+    assert_hidden(&work.call("exec", &["--", &format!("echo {VALUE} | wc -c")]).succeeds());
+    assert_hidden(&work.call("exec", &["--", VALUE, "x"]).ends_with(127));
+
+    // What the guest has written to its disk is hidden in all that is read of it, and nothing else of it changes.
+    work.sh("{ echo first; cat /run/pyro-secrets/TOKEN; echo; echo last; } > report; printf '\\0\\1' > binary; cat report >> binary");
+    let written = "first\n[REDACTED]************\nlast\n";
+    assert_eq!(work.call("file read", &["report", "--content-only"]).succeeds().stdout(), written);
+    let part = work.call("file read", &["report", "--offset", "9", "--length", "12", "--json"]).succeeds();
+    assert_eq!(part.json()["content"], &written[9..21]);
+    for (words, rest) in [
+        ("file search", vec!["swordfish"]),
+        ("diff", vec![]),
+        ("diff", vec!["--json"]),
+        ("logs", vec![]),
+        ("logs", vec!["--json"]),
+        ("job list", vec!["--json"]),
+        ("status", vec!["--json"]),
+    ] {
+        assert_hidden(&work.call(words, &rest).succeeds());
+    }
+    let out = home.home().join("out");
+    work.call("export", &["report", "--output", out.to_str().unwrap()]).succeeds();
+    assert_eq!(fs::read_to_string(&out).unwrap(), written);
+    let pulled = home.home().join("pulled");
+    fs::create_dir(&pulled).unwrap();
+    work.call("sync pull", &["/workspace", pulled.to_str().unwrap()]).succeeds();
+    assert_eq!(fs::read_to_string(pulled.join("report")).unwrap(), written);
+    let packed = home.home().join("packed");
+    fs::create_dir(&packed).unwrap();
+    work.call("export", &[".", "--format", "tar", "--output", packed.join("all.tar").to_str().unwrap()])
+        .succeeds();
+    // What the guest has written itself is on its disk, and nowhere else.
+    assert_hidden_below(home.home(), &["--exclude-dir=layers"]);
+}
+
+#[test]
+fn a_secret_is_in_the_guest_only_while_a_command_runs() {
+    let home = debian();
+    let work = with_token(&home, &[]);
+    // A tool is no command.
+    let list = || work.call("file list", &["/run/pyro-secrets", "--json"]);
+    let names = |listed: Outcome| {
+        let listed = listed.json();
+        let entries = listed["entries"].as_array().cloned().unwrap_or_default();
+        entries.iter().map(|entry| entry["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    work.sh("true");
+    assert_eq!(names(list().succeeds()), [""; 0]);
+    let job = work.call("exec", &["--detach", "--timeout-seconds", "0", "--", "touch ready; while [ ! -e /run/pyro-secrets/LATER ]; do sleep 0.05; done; wc -c < /run/pyro-secrets/LATER"]);
+    let job = job.succeeds().stdout().trim().to_owned();
+    work.sh("while [ ! -e ready ]; do sleep 0.05; done");
+    assert_eq!(names(list().succeeds()), ["/run/pyro-secrets/TOKEN"]);
+    // One that is set while a command runs reaches it, and is hidden from then on.
+    let mut set = work
+        .command("secret set", &["--secret-stdin", "LATER"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    set.stdin.take().unwrap().write_all(b"another-value\n").unwrap();
+    assert_eq!(
+        Outcome::from_output("secret set", set.wait_with_output().unwrap()).succeeds().stdout(),
+        "[workspace-secret-set] secrets=LATER\n"
+    );
+    assert_eq!(work.call("job wait", &[&job]).succeeds().stdout().trim(), "");
+    assert_eq!(work.call("job attach", &[&job]).succeeds().stdout(), "13\n");
+    assert_eq!(names(list().succeeds()), [""; 0]);
+    assert_eq!(work.sh("cat /run/pyro-secrets/LATER"), "[REDACTED]");
+    work.call("secret remove", &["LATER"]).succeeds();
+    work.call("secret remove", &["LATER"]).fails_with(1, "secret_unknown", "LATER");
+    let listed = work.call("secret list", &["--json"]).succeeds().json();
+    let expected = json!([{ "name": "TOKEN", "source_kind": "environment", "available": true }]);
+    assert_eq!(listed["secrets"], expected);
+
+    // Memory that may hold it goes to no disk.
+    let code = "secrets_in_memory";
+    work.call("snapshot create", &["s", "--memory"]).fails_with(1, code, "memory");
+    work.call("pause", &[]).fails_with(1, code, "memory");
+    work.call("fork", &["--count", "1"]).fails_with(1, code, "memory");
+    work.call("snapshot create", &["disk"]).succeeds();
+    // Of a guest that no command has run in it does.
+    work.call("reset", &["--snapshot", "disk"]).succeeds();
+    work.call("pause", &[]).succeeds();
+    assert_hidden_below(home.home(), &[]);
+}
+
+#[test]
+fn shells_and_services_can_use_a_secret_and_do_not_show_it() {
+    let home = debian();
+    let work = with_token(&home, &[]);
+    let flags = ["--id-only", "--secret-env", "TOKEN"];
+    let shell = work.call("shell open", &flags).succeeds().stdout().trim().to_owned();
+    work.call(
+        "shell write",
+        &[&shell, "--input", "echo \"[$TOKEN]\"; cat /run/pyro-secrets/TOKEN; echo end=$((1+1))"],
+    )
+    .succeeds();
+    let waited = ["--wait-for", "end=2", "--timeout-seconds", "60"];
+    let read = work.call("shell read", &[&[shell.as_str()], &waited[..]].concat()).succeeds();
+    assert!(read.stdout().contains("[[REDACTED]]") && read.stdout().contains("[REDACTED]end=2"), "{read:?}");
+    assert_hidden(&read);
+    work.call("shell close", &[&shell]).succeeds();
+    let command = "echo \"[$TOKEN]\"; cat /run/pyro-secrets/TOKEN >&2; echo >&2; touch up; sleep 1000";
+    let start = ["web", "--secret-env", "TOKEN", "--ready-file", "up", "--", command];
+    assert_hidden(&work.call("service start", &start).succeeds());
+    let logs = work.call("service logs", &["web", "--json"]).succeeds();
+    assert_hidden(&logs);
+    let logs = logs.json();
+    assert_eq!((&logs["stdout"], &logs["stderr"]), (&json!("[[REDACTED]]\n"), &json!("[REDACTED]\n")));
+    work.call("service stop", &["web"]).succeeds();
+    let none = ["other", "--secret-env", "NONE", "--", "true"];
+    work.call("service start", &none).fails_with(1, "secret_unknown", "NONE");
+    assert_hidden_below(home.home(), &[]);
+}
+
+#[test]
+fn after_a_stop_secrets_are_kept_by_the_kernel_or_asked_for_again() {
+    let home = debian();
+    for keyring in [false, true] {
+        let set = |command: &mut Command| {
+            if keyring {
+                command.env_remove("PYRO_NO_KEYRING")
+            } else {
+                command.env("PYRO_NO_KEYRING", "1")
+            };
+            Outcome::of(command)
+        };
+        let made = set(home.pyro(CREATE).env("TOKEN", VALUE)).succeeds();
+        let work = home.adopt(made.stdout().trim());
+        set(&mut work.command("stop", &[])).succeeds();
+        let listed = set(&mut work.command("secret list", &["--json"])).succeeds().json();
+        let available = listed["secrets"][0]["available"].as_bool().unwrap();
+        // Not every kernel keeps keys for everybody.
+        assert!(keyring || !available);
+        set(&mut work.command("start", &[])).succeeds();
+        let used = || {
+            set(&mut work.command("exec", &["--secret-env", "TOKEN", "--", "printf %s \"$TOKEN\" | wc -c"]))
+        };
+        if !available {
+            used().fails_with(125, "secret_missing", "TOKEN");
+            set(work.command("secret set", &["--secret-from-env", "TOKEN=GIVEN"]).env("GIVEN", VALUE))
+                .succeeds();
+        }
+        assert_eq!(used().succeeds().stdout().trim(), VALUE.len().to_string());
+        assert_hidden_below(home.home(), &[]);
+        set(&mut work.command("delete", &[])).succeeds();
+    }
+}
+
+#[test]
+fn secrets_that_are_none_are_refused_and_nothing_is_made() {
+    let home = debian();
+    let file = home.home().join("empty");
+    fs::write(&file, b"").unwrap();
+    let path = format!("A={}", file.display());
+    for (flags, said) in [
+        (["--secret", "no-equals-sign"], "without '='"),
+        (["--secret", "a-b=hunter2hunter2"], "no name"),
+        (["--secret", "A="], "is empty"),
+        (["--secret-file", &path], "is empty"),
+        (["--secret-from-env", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE"),
+    ] {
+        let outcome = home.run([&["workspace", "create", "debian:12"], &flags[..]].concat()).ends_with(2);
+        assert!(outcome.stderr().contains(said), "{outcome:?}");
+        assert!(!outcome.stderr().contains("hunter2hunter2"), "{outcome:?}");
+    }
+    assert_eq!(home.run(["workspace", "list", "--json"]).succeeds().json()["count"], 0);
+    let literal =
+        home.run(["workspace", "create", "debian:12", "--id-only", "--secret", "PIN=1234"]).succeeds();
+    let work = home.adopt(literal.stdout().trim());
+    assert!(
+        literal.stderr().contains("lists processes") && literal.stderr().contains("shorter than 6"),
+        "{literal:?}"
+    );
+    assert_eq!(work.sh("cat /run/pyro-secrets/PIN"), "1234");
+}
+
+#[track_caller]
+fn assert_hidden(outcome: &Outcome) {
+    for form in forms() {
+        assert!(!outcome.stdout().contains(&form) && !outcome.stderr().contains(&form), "{outcome:?}");
+    }
+}
+
+fn forms() -> Vec<String> {
+    let hex = VALUE.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let url = VALUE.replace('%', "%25").replace('/', "%2F").replace('+', "%2B");
+    let base64 = "c3dvcmRmaXNoLzljMWYrZTA3YSVi".to_owned();
+    vec![VALUE.to_owned(), hex, url, base64]
+}
+
+/// Fails when a file below the folder, or the command line or environment of a process that uses it, has the value in it.
+#[track_caller]
+fn assert_hidden_below(home: &Path, flags: &[&str]) {
+    // It knows holes from data, which matters with disks.
+    let found = Command::new("grep").arg("-rlaF").args(flags).args(["--", VALUE]).arg(home).output().unwrap();
+    assert_eq!(
+        (found.status.code(), String::from_utf8_lossy(&found.stdout).as_ref()),
+        (Some(1), ""),
+        "{found:?}"
+    );
+    for user in processes::using(home) {
+        for name in ["cmdline", "environ"] {
+            let bytes = fs::read(format!("/proc/{}/{name}", user.pid)).unwrap_or_default();
+            assert!(!contains(&bytes), "{name} of {}", user.command);
+        }
+    }
+}
+
+fn contains(bytes: &[u8]) -> bool {
+    let first = VALUE.as_bytes()[0];
+    let mut places = bytes.iter().enumerate().filter(|(_, byte)| **byte == first);
+    places.any(|(at, _)| bytes[at..].starts_with(VALUE.as_bytes()))
+}
