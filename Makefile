@@ -10,7 +10,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pyro-tools
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-run: ## Prepare everything and let a real guest answer `git --version`
+run: ## Prepare everything, let a real guest answer, and test this repository in a workspace
 	@scripts/run
 
 test: ## Prepare everything and run all tests, real guests included

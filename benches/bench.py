@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`make bench`: measures the engine's floor and pyro in one run, and prints what pyro promises beside what it keeps.
-It must not measure anything itself; floor.py, product.py and pairs.py do.
+It must not measure anything itself; floor.py, product.py, pairs.py, ports.py, workspaces.py and keystrokes.py do.
 
     bench.py [--runs 20] [--boots 3] [--many 200] [--only LIST] [--json FILE]
 
@@ -14,14 +14,19 @@ import pathlib
 import sys
 
 import floor
+import keystrokes
 import pairs
+import ports
 import product
 import promises
+import workspaces
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # How many runs are started at once, and how many idle guests share the memory that is measured.
 AT_ONCE, IDLE = 20, 10
-PARTS = ("starts", "exec", "cold", "at_once", "fork", "environments", "idle", "many", "rest")
+PARTS = (
+    "starts", "exec", "cold", "at_once", "fork", "environments", "idle", "many", "rest", "workspaces", "ports", "keystrokes",
+)
 
 
 def measure_idle(pyro, guests):
@@ -65,6 +70,9 @@ def plan(pyro, engine, options):
         "idle": lambda: ({}, idle(pyro)),
         "many": lambda: ({}, many(pyro, options.many)),
         "rest": lambda: ({}, rest(pyro)),
+        "ports": lambda: ports.ports(pyro, engine, options.turns),
+        "workspaces": lambda: workspaces.workspaces(pyro, engine, options.turns),
+        "keystrokes": lambda: keystrokes.keystrokes(pyro, engine),
     }
 
 
@@ -107,6 +115,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20, help="restores, restored runs and no-ops, each")
     parser.add_argument("--boots", type=int, default=3, help="boots, cold runs, and runs of many at once, each")
+    parser.add_argument("--turns", type=int, default=5, help="workspaces, snapshots, resets and pushes, each")
     parser.add_argument("--many", type=int, default=0, metavar="N", help="also hold so many guests at once; takes long")
     parser.add_argument("--only", type=parts, default=list(PARTS), metavar="LIST", help=",".join(PARTS))
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE")

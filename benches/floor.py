@@ -29,6 +29,8 @@ import time
 
 # What a guest needs before its root is there. Others in the folder are left alone: each costs start-up time.
 MODULES = ("virtio_mmio", "virtio_blk", "virtio_console")
+# The same for a guest with a network card, in this order.
+NETWORK_MODULES = ("failover", "net_failover", "virtio_net")
 # How long anything may take before the measurement is given up, in seconds.
 PATIENCE_S = 120
 
@@ -38,6 +40,11 @@ $B mount -t devtmpfs d /dev 2>/dev/null
 $B mount -t proc p /proc
 $B mount -t sysfs s /sys
 for m in MODULES; do [ -f /m/$m.ko ] && $B insmod /m/$m.ko; done
+if $B grep -q network /proc/cmdline; then
+for m in NETWORK; do [ -f /m/$m.ko ] && $B insmod /m/$m.ko; done
+$B ifconfig lo 127.0.0.1
+$B ifconfig eth0 10.0.2.15
+fi
 $B mount -t ext4 -o ro /dev/vda /mnt
 $B mount --move /dev /mnt/dev
 $B mount --move /proc /mnt/proc
@@ -62,11 +69,11 @@ def write_initrd(folder, modules):
     for name in ("bin", "dev", "proc", "sys", "mnt", "m"):
         (root / name).mkdir(parents=True)
     shutil.copy(shutil.which("busybox"), root / "bin/busybox")
-    for name in MODULES:
+    for name in MODULES + NETWORK_MODULES:
         module = pathlib.Path(modules) / f"{name}.ko"
         if module.exists():
             shutil.copy(module, root / "m")
-    (root / "init").write_text(INIT.replace("MODULES", " ".join(MODULES)))
+    (root / "init").write_text(INIT.replace("MODULES", " ".join(MODULES)).replace("NETWORK", " ".join(NETWORK_MODULES)))
     (root / "init").chmod(0o755)
     names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
     image = folder / "initrd.img"
@@ -133,9 +140,9 @@ class Monitor:
 class Guest:
     """One QEMU process: its monitor and the loop's port."""
 
-    def __init__(self, floor, name, memory, incoming=False):
+    def __init__(self, floor, name, memory, incoming=False, forward=None):
         port, monitor = (Listener(floor.folder / f"{name}.{suffix}") for suffix in ("port", "qmp"))
-        self.process = subprocess.Popen(floor.command(name, memory, port.path, monitor.path, incoming))
+        self.process = subprocess.Popen(floor.command(name, memory, port.path, monitor.path, incoming, forward))
         floor.guests.append(self)
         self.port = port.accept()
         self.monitor = Monitor(monitor.accept())
@@ -163,6 +170,20 @@ class Guest:
         self.ask(line)
         return min(self.ask(line)[0] for _ in range(5))
 
+    def answer_bytes(self):
+        """From here on the guest sends back every byte as it comes, and does nothing else any more."""
+        self.port.write("exec cat <&3\n")
+        self.port.flush()
+
+    def byte_s(self):
+        """The seconds until a byte has come back, with the end of its line."""
+        start = time.monotonic()
+        self.port.write("k\n")
+        self.port.flush()
+        if self.port.readline() != "k\n":
+            raise RuntimeError("something else than the byte came back")
+        return time.monotonic() - start
+
     def end(self):
         self.process.kill()
         self.process.wait()
@@ -182,7 +203,7 @@ class Floor:
         self.guests = []
         self.numbers = itertools.count()
 
-    def command(self, name, memory, port, monitor, incoming):
+    def command(self, name, memory, port, monitor, incoming, forward):
         size, share = self.options.mem, "off" if incoming else "on"
         memory = f"memory-backend-file,id=m,size={size}M,mem-path={memory},share={share}"
         kernel_line = f"console=ttyS0 panic=-1 reboot=t quiet tsc_early_khz={tsc_khz()} tsc=reliable"
@@ -195,6 +216,11 @@ class Floor:
         command += ["-device", "virtio-blk-device,drive=d", "-device", "virtio-serial-device"]
         command += ["-chardev", f"socket,id=c,path={port}", "-device", "virtserialport,chardev=c,name=agent"]
         command += ["-qmp", f"unix:{monitor}"]
+        if forward:
+            here, there = forward
+            command[command.index("-append") + 1] += " network"
+            command += ["-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{here}-:{there}"]
+            command += ["-device", "virtio-net-device,netdev=n"]
         return command + (["-incoming", "defer"] if incoming else [])
 
     def boot(self, memory):
@@ -209,6 +235,12 @@ class Floor:
         took, guest = self.boot(self.unsaved_memory)
         guest.end()
         return took
+
+    def networked(self, here, there):
+        """A guest with a network card, a port of which QEMU forwards to from here."""
+        guest = Guest(self, f"network{next(self.numbers)}", self.unsaved_memory, forward=(here, there))
+        guest.wait_until_ready()
+        return guest
 
     def save(self, guest):
         """Pauses the guest and writes its state. Its port stays connected: the loop would see an end of file."""

@@ -19,6 +19,26 @@ PROMISES = [
     ("agent_bytes", 2_000_000, "bytes", "the guest's agent"),
     ("version_s", 0.020, "s", "pyro --version"),
     ("env_list_s", 0.020, "s", "pyro env list"),
+    ("create_ratio", 1.5, "x floor restore", "workspace create, whole process"),
+    # 0.6 of its speed.
+    ("seed_ratio", 1 / 0.6, "x raw tar", "seed of 10,000 files, 200 MB"),
+    ("push_10_s", 1.5, "s", "push after touching 10 of 10,000 files"),
+    ("diff_10_s", 1.5, "s", "diff with 10 of 10,000 files changed"),
+    ("snapshot_ratio", 3.0, "x floor restore", "snapshot with 10,000 files"),
+    ("reset_ratio", 3.0, "x floor restore", "reset with 10,000 files"),
+    ("snapshot_growth", 1.5, "x with 10 files", "the same snapshot"),
+    ("reset_growth", 1.5, "x with 10 files", "the same reset"),
+    # 0.7 of its throughput.
+    ("port_download_ratio", 1 / 0.7, "x QEMU's hostfwd", "download through a published port, 64 MiB"),
+    ("port_upload_ratio", 1 / 0.7, "x QEMU's hostfwd", "upload through a published port, 64 MiB"),
+    ("port_upload_input_ratio", None, "x command's input", "the same upload"),
+    ("port_request_s", None, "s", "a connection to a published port, with one answer"),
+    ("supervisor_peak_mib", 48, "MiB", "a supervisor's memory at most, after a seed"),
+    ("keystroke_ratio", 1.5, "x floor echo", "a key's round trip at an attached terminal, p50"),
+    ("exec_true_s", None, "s", "workspace exec of sh -c true, whole process"),
+    ("start_s", None, "s", "start of a stopped workspace"),
+    ("stop_s", None, "s", "stop of a workspace"),
+    ("fork_2_s", None, "s", "two forks of a running workspace, started"),
     ("cold_run_256_mib_s", None, "s", "pyro run, cold, in a guest of 256 MiB"),
 ]
 

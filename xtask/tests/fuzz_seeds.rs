@@ -1,8 +1,20 @@
 //! Runs every fuzz target's body on its committed seeds, so that what fuzzing once found stays mended without a fuzzer.
 //! It must not know what a body checks.
 
+#[path = "../../fuzz/bodies/disk.rs"]
+mod disk;
+#[path = "../../fuzz/bodies/ext4.rs"]
+mod ext4;
 #[path = "../../fuzz/bodies/frame.rs"]
 mod frame;
+#[path = "../../fuzz/bodies/patch.rs"]
+mod patch;
+#[path = "../../fuzz/bodies/qcow2.rs"]
+mod qcow2;
+#[path = "../../fuzz/bodies/tar.rs"]
+mod tar;
+#[path = "../../fuzz/bodies/tree.rs"]
+mod tree;
 
 use std::error::Error;
 use std::path::Path;
@@ -20,6 +32,31 @@ fn run_seeds(target: &str, seeds_min: usize, body: fn(&[u8])) -> Result<(), Box<
 }
 
 #[test]
+fn ext4_seeds() -> Result<(), Box<dyn Error>> {
+    run_seeds("ext4", 4, ext4::body)
+}
+
+#[test]
 fn frame_seeds() -> Result<(), Box<dyn Error>> {
     run_seeds("frame", 8, frame::body)
+}
+
+#[test]
+fn patch_seeds() -> Result<(), Box<dyn Error>> {
+    run_seeds("patch", 20, patch::body)
+}
+
+#[test]
+fn qcow2_seeds() -> Result<(), Box<dyn Error>> {
+    run_seeds("qcow2", 3, qcow2::body)
+}
+
+#[test]
+fn tar_seeds() -> Result<(), Box<dyn Error>> {
+    run_seeds("tar", 12, tar::body)
+}
+
+#[test]
+fn tree_seeds() -> Result<(), Box<dyn Error>> {
+    run_seeds("tree", 12, tree::body)
 }
