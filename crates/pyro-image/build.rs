@@ -59,9 +59,10 @@ fn build_agent(out: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?);
     let crates = here.parent().ok_or("this package has no parent folder")?;
     let workspace = crates.parent().ok_or("the packages have no parent folder")?;
+    // Relative to this package, so that they mean this checkout even in a target folder that was copied from another one.
     for package in ["pyro-agent", "pyro-proto"] {
-        println!("cargo::rerun-if-changed={}", crates.join(package).join("src").display());
-        println!("cargo::rerun-if-changed={}", crates.join(package).join("Cargo.toml").display());
+        println!("cargo::rerun-if-changed=../{package}/src");
+        println!("cargo::rerun-if-changed=../{package}/Cargo.toml");
     }
     let architecture = env::var("CARGO_CFG_TARGET_ARCH")?;
     let target = format!("{architecture}-unknown-linux-gnu");
