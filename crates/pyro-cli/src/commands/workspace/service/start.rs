@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// Start a service and wait until it is ready.
 ///
-/// Without any --ready-... it is ready once it has run for half a second. One that ends before, is not ready in time, or whose
+/// Without any --ready-... it is ready once it has run for a second. One that ends before, is not ready in time, or whose
 /// port cannot be published has failed: its processes are ended, and this ends with 1. An interrupt, or the end of this
 /// program however it comes, leaves the service running. The name of a service that has ended can be used again; its logs then
 /// begin anew.

@@ -38,7 +38,7 @@ use tokio::time::Instant;
 
 /// How long a service without a probe must have run to count as ready, and any other to count as ready whatever its probe says:
 /// what it looks for may be left from the time before.
-const SETTLE: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(200)];
+const SETTLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(500)];
 
 /// Time between TERM and KILL for one that failed.
 const FAILED_GRACE: Duration = Duration::from_secs(10);
