@@ -6,6 +6,7 @@ mod audits;
 mod bad_input;
 mod bench;
 mod crashes;
+mod crowds;
 mod diffs;
 mod disks;
 mod endings;

@@ -4,6 +4,7 @@ use crate::command::Defaults;
 use crate::exemption::Exemption;
 use crate::groups::Groups;
 use crate::spawn::Inheritance;
+use crate::sys::process;
 use crate::vault::Vault;
 use pyro_proto::message::SECRETS_FOLDER;
 use rustix::process::Resource;
@@ -42,6 +43,9 @@ pub(crate) enum Kind {
 impl Place {
     /// A guest whose cgroup2 file system is mounted at `cgroups`.
     pub(crate) fn guest(cgroups: &Path, vault: Option<Vault>) -> Self {
+        // Commands may be busy by the hundred, and the host must be heard all the same. An agent without the privilege waits for
+        // its turn.
+        let _ = process::run_first();
         Self {
             kind: Kind::Guest,
             // Without control groups every job has a monitor instead.

@@ -43,12 +43,26 @@ struct Rusage {
 
 const WNOHANG: i32 = 1;
 
+const SCHED_RR: i32 = 2;
+const SCHED_RESET_ON_FORK: i32 = 0x4000_0000;
+const LOWEST_REAL_TIME: i32 = 1;
+
 unsafe extern "C" {
     fn fork() -> i32;
     fn wait4(pid: i32, status: *mut i32, options: i32, usage: *mut Rusage) -> i32;
     fn execve(program: *const c_char, argv: *const *const c_char, envp: *const *const c_char) -> i32;
     fn _exit(status: i32) -> !;
     fn close_range(first: u32, last: u32, flags: i32) -> i32;
+    fn sched_setscheduler(pid: i32, policy: i32, priority: *const i32) -> i32;
+}
+
+/// Lets this process run before every ordinary one whenever it has something to do. What it forks is ordinary.
+pub(crate) fn run_first() -> io::Result<()> {
+    // SAFETY: `struct sched_param` is one int, which the kernel only reads.
+    match unsafe { sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &LOWEST_REAL_TIME) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Forks this process. The agent has one thread, so the child may do whatever the parent may.

@@ -4,6 +4,7 @@
 use crate::settings;
 use pyro::workspace::Order;
 use pyro::workspace::supervise;
+use rustix::process::Resource;
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
@@ -27,6 +28,10 @@ impl Supervise {
         let _ = rustix::thread::set_name(c"pyro-supervise");
         // Nobody's terminal, and no signal meant for whoever started it.
         let _ = rustix::process::setsid();
+        // A descriptor for each client of a published port, each output of a service, each caller.
+        let mut files = rustix::process::getrlimit(Resource::Nofile);
+        files.current = files.maximum;
+        let _ = rustix::process::setrlimit(Resource::Nofile, files);
         let lock = File::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?);
         let report = File::from(std::io::stdout().as_fd().try_clone_to_owned().ok()?);
         // The copies are what counts: nobody who waits for the pipe's end shall wait for this process's.
