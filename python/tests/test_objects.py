@@ -82,12 +82,13 @@ class Objects(GuestCase):
             with box.exec_stream(["cat"], input=sent) as stream:
                 got = b"".join(chunk for source, chunk in stream if source == "stdout")
             self.assertEqual(got, sent)
-            # Nobody reads for a while: the command waits, and goes on.
-            with box.exec_stream("head -c 1000000 /dev/zero; echo written >&2; touch done") as stream:
+            # Nobody reads for a while, in which it could have printed all of that many times: the command waits, and goes on.
+            with box.exec_stream("head -c 16000000 /dev/zero; echo written >&2; touch done") as stream:
                 first = next(stream)
-                self.assertFalse(box.exec("test -e done").ok)
+                for _ in range(20):
+                    self.assertFalse(box.exec("test -e done").ok)
                 rest = stream.result()
-            self.assertEqual(len(first[1]) + len(rest.stdout), 1_000_000)
+            self.assertEqual(len(first[1]) + len(rest.stdout), 16_000_000)
             self.assertEqual(rest.stderr, "written\n")
 
     def test_a_stream_that_is_left_ends_its_command(self):

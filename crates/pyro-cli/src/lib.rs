@@ -17,6 +17,8 @@ pub use args::Cli;
 pub use env_vars::ENV_VARS;
 pub use env_vars::EnvVar;
 pub use exit::EXIT_CODES;
+pub use settings::SettingsError;
+pub use settings::config_for;
 
 use clap::CommandFactory as _;
 use clap::Parser as _;

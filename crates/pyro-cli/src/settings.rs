@@ -58,6 +58,32 @@ pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
     })
 }
 
+/// Why the environment gives no configuration: what the command line would say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError {
+    /// Stable code.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// The configuration for another surface in this process, named `caller` in audits: what the command line takes from the
+/// environment, except for the engine if one is given, and with `supervisor` as the program that runs workspaces.
+///
+/// # Errors
+/// [`SettingsError`].
+pub fn config_for(
+    caller: &str,
+    engine: Option<&str>,
+    supervisor: PathBuf,
+) -> Result<Config, SettingsError> {
+    let named = engine.map(str::to_owned).or_else(|| text(env_vars::PYRO_ENGINE));
+    let config = config(named.as_deref().unwrap_or("auto"), exit::FAILED).map_err(Failure::into_settings)?;
+    Ok(Config { caller: caller.to_owned(), supervisor, ..config })
+}
+
 /// The event loop. It runs on the calling thread, which must be the process's first: guests die with the thread that started
 /// them.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -24,7 +24,7 @@ const ROOMS: &[Room] = &[
     Room { name: "pyro", knows: &["pyro-proto", "pyro-engine", "pyro-image", "pyro-net"], never: &["clap"] },
     Room { name: "pyro-mcp", knows: &["pyro"], never: &["clap"] },
     Room { name: "pyro-cli", knows: &["pyro", "pyro-mcp"], never: &[] },
-    Room { name: "pyro-python", knows: &["pyro", "pyro-mcp"], never: &["clap"] },
+    Room { name: "pyro-python", knows: &["pyro", "pyro-mcp", "pyro-cli"], never: &["clap"] },
     Room {
         name: "pyro-testkit",
         knows: &["pyro-proto", "pyro-engine", "pyro-image", "pyro-net", "pyro"],
