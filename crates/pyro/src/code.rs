@@ -297,6 +297,14 @@ codes! {
     GIT_REF_UNKNOWN = "git_ref_unknown";
     /// The work was cancelled.
     CANCELLED = "cancelled";
+    /// A path of the host lies outside of the folders that the server was given.
+    PATH_OUTSIDE_ROOTS = "path_outside_roots";
+    /// Running on the host, without isolation, is for the operator alone to allow.
+    HOST_COMPAT_REFUSED = "host_compat_refused";
+    /// The arguments of a tool are not what its schema says.
+    ARGUMENTS_INVALID = "arguments_invalid";
+    /// There is no tool of this name, or this server does not offer it.
+    TOOL_UNKNOWN = "tool_unknown";
 }
 
 #[cfg(test)]

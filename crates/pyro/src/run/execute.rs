@@ -221,6 +221,7 @@ async fn environment(
         opened => return Ok(opened?),
     }
     let (cancel, progress) = (Cancel::new().map_err(RunError::Pull)?, observer.pull_progress());
+    let _asked = cancel.on_drop();
     let (store, name, token) = (store.clone(), spec.environment.clone(), cancel.clone());
     let pull = tokio::task::spawn_blocking(move || store.ensure(&name, progress.as_ref(), &token));
     tokio::pin!(pull);

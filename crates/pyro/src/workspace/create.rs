@@ -176,6 +176,7 @@ async fn ensure_installed(
     }
     let failed = |source| WorkspaceError::Caller { operation: "installing the environment", source };
     let (cancel, progress) = (Cancel::new().map_err(failed)?, observer.pull_progress());
+    let _asked = cancel.on_drop();
     let (store, name) = (store.clone(), name.to_owned());
     let pull = tokio::task::spawn_blocking(move || store.ensure(&name, progress.as_ref(), &cancel));
     Ok(pull.await.map_err(|error| failed(std::io::Error::other(error)))??)
