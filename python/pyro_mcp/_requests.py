@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypedDict, TypeVar
 
+from pyro_mcp.client import DIFF_BYTES_MAX, DIFF_ENTRIES_MAX, FILE_ENTRIES_MAX
 from pyro_mcp.errors import ConflictError
 from pyro_mcp.results import (
     Diff,
@@ -142,7 +143,8 @@ def export(workspace_id: str, path: str, output_path: HostPath) -> Request[Docum
 
 
 def diff(workspace_id: str) -> Request[Diff]:
-    return Request("workspace_diff", {"workspace_id": workspace_id}, Diff.read)
+    arguments = {"workspace_id": workspace_id, "limit": DIFF_ENTRIES_MAX, "max_bytes": DIFF_BYTES_MAX}
+    return Request("workspace_diff", arguments, Diff.read)
 
 
 # Commands
@@ -201,7 +203,12 @@ def exec_result(document: Document, stdout: bytes, stderr: bytes) -> ExecResult:
 
 
 def file_list(workspace_id: str, path: str, recursive: bool) -> Request[list[FileEntry]]:
-    arguments = {"workspace_id": workspace_id, "path": path, "recursive": recursive}
+    arguments = {
+        "workspace_id": workspace_id,
+        "path": path,
+        "recursive": recursive,
+        "limit": FILE_ENTRIES_MAX,
+    }
     return Request("workspace_file_list", arguments, _each("entries", FileEntry.read))
 
 

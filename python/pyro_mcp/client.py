@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+from _thread import allocate_lock
 
 from pyro_mcp import _native
 from pyro_mcp._program import program
-from pyro_mcp.errors import InvalidArgumentError, error_from
+from pyro_mcp.errors import ConflictError, InvalidArgumentError, error_from
 from pyro_mcp.server import Server
 
 TYPE_CHECKING = False
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
         """Whoever carries operations out: by name, with arguments and result as JSON."""
 
         def call(self, name: str, arguments: str) -> str: ...
+
+
+#: As much as the command line shows at once, where the contract has no pages.
+DIFF_ENTRIES_MAX = 10_000
+DIFF_BYTES_MAX = 16 << 20
+FILE_ENTRIES_MAX = 10_000
+LOGGED_MAX = 1_000_000
+LOGGED_BYTES_MAX = 1 << 16
 
 
 def _host_path(path: HostPath | None) -> str | None:
@@ -50,7 +59,7 @@ class Pyro:
 
     ``base_dir`` is where workspaces are kept and ``cache_dir`` where environments are; by default they are where the ``pyro``
     command has them, so both see the same. ``backend_name`` is an engine: ``auto``, ``qemu`` or ``firecracker``.
-    ``max_active_vms`` bounds the guests of ``create_vm`` that this object has at once. ``manager`` takes the place of all this:
+    ``max_active_vms`` bounds the guests of ``create_vm`` that there may be at once. ``manager`` takes the place of all this:
     an object with a method ``call(name, arguments_json)``.
     """
 
@@ -72,6 +81,9 @@ class Pyro:
             )
             if value is not None
         }
+        self._guests_max = max_active_vms
+        # One at a time, so that none is made that was not counted.
+        self._making = allocate_lock()
         self._manager = manager or _native_client(backend_name, _host_path(base_dir), _host_path(cache_dir))
 
     @property
@@ -113,15 +125,15 @@ class Pyro:
 
     def inspect_environment(self, environment: str) -> Document:
         """One environment: where it comes from, what is in it, whether it is installed."""
-        return self._call("vm_inspect_environment", environment=environment)
+        return self._call("environment_inspect", environment=environment)
 
     def pull_environment(self, environment: str) -> Document:
         """Install an environment, which the first guest of it does otherwise."""
-        return self._call("vm_pull_environment", environment=environment)
+        return self._call("environment_pull", environment=environment)
 
     def prune_environments(self) -> Document:
         """Remove what is left of environments that are not in the catalogue any more."""
-        return self._call("vm_prune_environments")
+        return self._call("environment_prune")
 
     # One command in one guest
 
@@ -166,16 +178,32 @@ class Pyro:
         network: bool = False,
         allow_host_compat: bool = False,
     ) -> Document:
-        """Make a guest for one command; ``start_vm`` starts it. It belongs to this object and ends with this process."""
-        return self._call(
-            "vm_create",
-            environment=environment,
-            vcpu_count=vcpu_count,
-            mem_mib=mem_mib,
-            ttl_seconds=ttl_seconds,
-            network=network,
-            allow_host_compat=allow_host_compat,
-        )
+        """Make a guest for one command; ``start_vm`` starts it.
+
+        It stays until ``exec_vm`` has used it, it is deleted, or ``reap_expired`` finds its time to live over.
+        """
+        with self._making:
+            self._check_room()
+            return self._call(
+                "vm_create",
+                environment=environment,
+                vcpu_count=vcpu_count,
+                mem_mib=mem_mib,
+                ttl_seconds=ttl_seconds,
+                network=network,
+                allow_host_compat=allow_host_compat,
+            )
+
+    def _check_room(self) -> None:
+        """One more guest of ``create_vm``, or not. Such a guest is known by its label."""
+        listed = self.list_workspaces().get("workspaces", ())
+        guests = sum("pyro/vm" in workspace.get("labels", ()) for workspace in listed)
+        if guests >= self._guests_max:
+            raise ConflictError(
+                f"there are {guests} guests of create_vm already, and {self._guests_max} may be at once",
+                code="workspace_limit_reached",
+                hint="delete_vm one, or give Pyro a larger max_active_vms",
+            )
 
     def start_vm(self, vm_id: str) -> Document:
         """Start a guest that was made."""
@@ -277,7 +305,9 @@ class Pyro:
 
     def logs_workspace(self, workspace_id: str) -> Document:
         """The commands of a workspace and what they printed."""
-        return self._call("workspace_logs", workspace_id=workspace_id)
+        return self._call(
+            "workspace_logs", workspace_id=workspace_id, last=LOGGED_MAX, max_output_bytes=LOGGED_BYTES_MAX
+        )
 
     def delete_workspace(self, workspace_id: str) -> Document:
         """Delete a workspace with everything in it."""
@@ -319,7 +349,9 @@ class Pyro:
 
     def diff_workspace(self, workspace_id: str) -> Document:
         """What changed since the workspace was made, entry by entry and as a patch for ``git apply``."""
-        return self._call("workspace_diff", workspace_id=workspace_id)
+        return self._call(
+            "workspace_diff", workspace_id=workspace_id, limit=DIFF_ENTRIES_MAX, max_bytes=DIFF_BYTES_MAX
+        )
 
     # Files of a running workspace
 
@@ -327,7 +359,13 @@ class Pyro:
         self, workspace_id: str, *, path: str = "/workspace", recursive: bool = False
     ) -> Document:
         """The entries of a folder."""
-        return self._call("workspace_file_list", workspace_id=workspace_id, path=path, recursive=recursive)
+        return self._call(
+            "workspace_file_list",
+            workspace_id=workspace_id,
+            path=path,
+            recursive=recursive,
+            limit=FILE_ENTRIES_MAX,
+        )
 
     def read_workspace_file(self, workspace_id: str, path: str, *, max_bytes: int = 65536) -> Document:
         """The beginning of a file, as text."""

@@ -77,12 +77,13 @@ class CancelledCallError(PyroError):
 
 _FAMILIES: dict[type[PyroError], str] = {
     InvalidArgumentError: """
-        archive_invalid catalogue_invalid command_too_large cursor_invalid disk_size_invalid limit_exceeded mirror_invalid
-        name_invalid no_command nothing_to_change pack_invalid patch_invalid patch_too_large path_invalid pattern_invalid usage
+        archive_invalid arguments_invalid catalogue_invalid command_too_large cursor_invalid disk_size_invalid limit_exceeded
+        mirror_invalid name_invalid no_command nothing_to_change pack_invalid patch_invalid patch_too_large path_invalid
+        pattern_invalid usage
     """,
     NotFoundError: """
         environment_not_installed environment_unknown git_ref_unknown no_such_job no_such_shell path_not_found port_unknown
-        secret_unknown service_unknown snapshot_unknown source_missing workspace_unknown
+        secret_unknown service_unknown snapshot_unknown source_missing tool_unknown workspace_unknown
     """,
     ConflictError: """
         agent_too_old engine_differs guest_limit_reached output_exists patch_conflict path_changed path_exists port_in_use
@@ -91,8 +92,8 @@ _FAMILIES: dict[type[PyroError], str] = {
         workspace_name_taken workspace_not_running workspace_not_suspended workspace_reset workspace_running
     """,
     RefusedError: """
-        address_unavailable archive_refused git_remote link_escapes network_unavailable not_a_terminal patch_path_escapes
-        port_not_permitted quota_exceeded snapshot_unsupported
+        address_unavailable archive_refused git_remote host_compat_refused link_escapes network_unavailable not_a_terminal
+        patch_path_escapes path_outside_roots port_not_permitted quota_exceeded snapshot_unsupported
     """,
     PathError: "directory_not_empty is_a_directory not_a_directory path_unsuitable",
     CommandError: "bad_cwd bad_user command_not_executable command_not_found",

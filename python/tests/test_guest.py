@@ -37,6 +37,15 @@ class OneShot(GuestCase):
         with self.assertRaises(pyro_mcp.NotFoundError):
             self.pyro.status_vm(vm)
 
+    def test_there_are_no_more_guests_at_once_than_there_may_be(self):
+        one = pyro_mcp.Pyro(base_dir=self.state, max_active_vms=1)
+        vm = one.create_vm(environment=ENVIRONMENT)["vm_id"]
+        with self.assertRaises(pyro_mcp.ConflictError) as raised:
+            one.create_vm(environment=ENVIRONMENT)
+        self.assertEqual(raised.exception.code, "workspace_limit_reached")
+        one.delete_vm(vm)
+        one.delete_vm(one.create_vm(environment=ENVIRONMENT)["vm_id"])
+
     def test_a_guest_may_be_stopped_and_deleted_without_a_command(self):
         vm = self.pyro.create_vm(environment=ENVIRONMENT)["vm_id"]
         self.pyro.start_vm(vm)

@@ -54,7 +54,7 @@ class Examples(GuestCase):
         lines = self.example("python_lifecycle.py")
         self.assertEqual(lines[:2], ["created, created", "started"])
         self.assertRegex(lines[2], r"^git version 2\.")
-        self.assertEqual(lines[3:], ["deleted, so vm_unknown"])
+        self.assertEqual(lines[3:], ["deleted, so workspace_unknown"])
 
     def test_a_workspace(self):
         self.assertEqual(
