@@ -39,6 +39,9 @@ pub enum Command {
     /// Make, use and keep workspaces: guests that stay.
     #[command(subcommand, visible_alias = "ws")]
     Workspace(Box<commands::workspace::Workspace>),
+    /// Serve MCP clients: coding agents, chat programs, your own.
+    #[command(subcommand)]
+    Mcp(commands::mcp::Mcp),
     /// Show what runs, and what it uses.
     Ps(commands::ps::Ps),
     /// Show what happened to workspaces.

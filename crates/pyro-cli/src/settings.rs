@@ -18,6 +18,9 @@ const BOOT_SECONDS: u64 = 120;
 /// Disk that templates may take together, in MiB.
 const TEMPLATE_CACHE_MIB: u64 = 8192;
 
+/// Threads of a server. What a call does on the host, such as reading a disk, may keep one busy for a while.
+const SERVING_THREADS: usize = 4;
+
 /// Workspaces there may be at once.
 const WORKSPACES: u64 = 1000;
 /// Of each output of a command of a workspace so much is kept, in MiB.
@@ -88,6 +91,16 @@ pub fn config_for(
 /// them.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// The event loop of a server, whose work must not wait for each other's: several threads, which live as long as it does.
+pub(crate) fn serving_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(SERVING_THREADS).enable_all().build()
+}
+
+/// The token that MCP clients over HTTP must know, if one was chosen.
+pub(crate) fn mcp_token() -> Option<String> {
+    text(env_vars::PYRO_MCP_TOKEN)
 }
 
 /// Whether colour and drawn progress are unwelcome.

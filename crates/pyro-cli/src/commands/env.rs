@@ -15,7 +15,6 @@ use pyro::image::Environment;
 use pyro::image::ImageError;
 use pyro::image::ImageStore;
 use pyro::image::NoProgress;
-use pyro::image::PullReport;
 use pyro::template;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -221,7 +220,8 @@ impl Inspect {
 
 impl Prune {
     fn call(&self, config: &Config, store: &ImageStore) -> Result<(), Failure> {
-        let document = environments::prune(config, store).map_err(|error| Failure::new(&error, exit::FAILED))?;
+        let document =
+            environments::prune(config, store).map_err(|error| Failure::new(&error, exit::FAILED))?;
         if self.json {
             output::json(&document);
             return Ok(());

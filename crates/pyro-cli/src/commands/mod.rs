@@ -8,6 +8,7 @@ pub(crate) mod env;
 pub(crate) mod events;
 pub(crate) mod gc;
 pub(crate) mod man;
+pub(crate) mod mcp;
 pub(crate) mod ps;
 pub(crate) mod run;
 pub(crate) mod supervise;
@@ -32,5 +33,6 @@ pub(crate) fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Gc(command) => command.call(&cli.engine),
         Command::Completions(command) => Ok(command.call()),
         Command::Man(command) => command.call(),
+        Command::Mcp(command) => command.call(&cli.engine),
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 pub(super) type Outcome = Result<Value, OperationError>;
 
 /// An operation; the type itself holds the arguments.
-pub(super) trait Action: DeserializeOwned + JsonSchema + Send {
+pub(super) trait Action: DeserializeOwned + JsonSchema + Send + 'static {
     /// Its name, which is also the tool's.
     const NAME: &'static str;
     /// A few words for people.

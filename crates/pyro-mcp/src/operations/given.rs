@@ -17,7 +17,9 @@ use std::str::FromStr;
 
 /// A name of whatever kind.
 pub(super) fn name<T: FromStr<Err: Display>>(text: &str) -> Result<T, OperationError> {
-    let wrong = |error: T::Err| OperationError::new(code::NAME_INVALID, error.to_string()).hint("choose another name");
+    let wrong = |error: T::Err| {
+        OperationError::new(code::NAME_INVALID, error.to_string()).hint("choose another name")
+    };
     text.parse().map_err(wrong)
 }
 
@@ -44,9 +46,7 @@ pub(super) fn size(rules: &Rules, vcpus: u64, mem_mib: u64, disk_mib: u64) -> Re
 }
 
 /// Labels.
-pub(super) fn labels(
-    given: BTreeMap<String, String>,
-) -> Result<Vec<(LabelKey, LabelValue)>, OperationError> {
+pub(super) fn labels(given: BTreeMap<String, String>) -> Result<Vec<(LabelKey, LabelValue)>, OperationError> {
     given.iter().map(|(key, value)| Ok((name(key)?, name(value)?))).collect()
 }
 
@@ -56,7 +56,9 @@ pub(super) fn variables(
 ) -> Result<Vec<(OsString, OsString)>, OperationError> {
     let variable = |(name, value): (String, String)| {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(OperationError::arguments(format!("env: '{name}' is no variable's name, or its value has a NUL")));
+            return Err(OperationError::arguments(format!(
+                "env: '{name}' is no variable's name, or its value has a NUL"
+            )));
         }
         Ok((name.into(), value.into()))
     };

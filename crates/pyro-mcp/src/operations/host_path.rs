@@ -49,7 +49,9 @@ impl HostPaths {
         let Self::Below(roots) = self else { return Ok(None) };
         let path = Path::new(given);
         if given.is_empty() || given.contains('\0') || given.len() > PATH_BYTES_MAX {
-            return Err(OperationError::arguments("a path of the host is empty, too long, or has a NUL in it"));
+            return Err(OperationError::arguments(
+                "a path of the host is empty, too long, or has a NUL in it",
+            ));
         }
         let Some(first) = roots.first() else { return Err(outside(given, roots)) };
         if path.components().any(|part| part == Component::ParentDir) {
@@ -78,7 +80,8 @@ fn is_below(path: &Path, roots: &[PathBuf]) -> bool {
 
 fn outside(given: &str, roots: &[PathBuf]) -> OperationError {
     let hint = if roots.is_empty() {
-        "this server was given no folder of the host: start it with --root DIR, or use files of the guest".to_owned()
+        "this server was given no folder of the host: start it with --root DIR, or use files of the guest"
+            .to_owned()
     } else {
         let roots: Vec<String> = roots.iter().map(|root| root.display().to_string()).collect();
         format!("name a path below {}, without '..'", roots.join(" or "))
@@ -125,9 +128,18 @@ mod tests {
         assert_eq!(host.paths.folder("fresh").unwrap(), host.root.join("fresh"));
         let beside = host.outside.join("secret");
         let sibling = format!("{}x", host.root.display());
-        for bad in
-            ["..", "../outside", "in/../../outside", "leak", "leak/secret", "secret", "/", "/etc/passwd", &sibling, beside.to_str().unwrap()]
-        {
+        for bad in [
+            "..",
+            "../outside",
+            "in/../../outside",
+            "leak",
+            "leak/secret",
+            "secret",
+            "/",
+            "/etc/passwd",
+            &sibling,
+            beside.to_str().unwrap(),
+        ] {
             assert_eq!(host.paths.source(bad).unwrap_err().code, code::PATH_OUTSIDE_ROOTS, "{bad}");
         }
         for bad in ["../new", "leak/new", "/tmp/new", "/", &sibling] {

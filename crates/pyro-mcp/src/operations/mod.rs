@@ -22,6 +22,7 @@ pub use error::OperationError;
 pub use progress::Progress;
 pub use progress::Silent;
 pub use progress::Step;
+pub use progress::Stream;
 pub use rules::HostPaths;
 pub use rules::Rules;
 pub use table::Hints;

@@ -29,9 +29,9 @@ impl<'a> Context<'a> {
         let listed = self.workspaces()?.list()?;
         // Those that are not finished are among those that are being made.
         let is_finished = |document: &pyro::workspace::Document| document.stage == Stage::Ready;
-        let finished = listed.iter().filter(|one| {
-            one.has_labels(&rules.labels) && one.document.as_ref().is_ok_and(is_finished)
-        });
+        let finished = listed
+            .iter()
+            .filter(|one| one.has_labels(&rules.labels) && one.document.as_ref().is_ok_and(is_finished));
         if finished.count() as u64 + all > most {
             let text = format!("this server may have {most} workspaces at once, and would have more");
             return Err(OperationError::new(code::WORKSPACE_LIMIT_REACHED, text)

@@ -41,7 +41,7 @@ pub struct Rules {
 
 impl Rules {
     /// Everything may be asked for: for programs of the user's own.
-    pub const fn anything() -> Self {
+    pub fn anything() -> Self {
         Self {
             host_paths: HostPaths::Anywhere,
             host_compat: true,
@@ -55,7 +55,7 @@ impl Rules {
     }
 
     /// No path of the host and no host-compat: for callers that nobody watches, such as models.
-    pub const fn guests_only() -> Self {
+    pub fn guests_only() -> Self {
         Self {
             host_paths: HostPaths::Below(Vec::new()),
             host_compat: false,
@@ -118,10 +118,11 @@ mod tests {
 
     #[test]
     fn limits_are_the_librarys_and_then_the_servers() {
-        let rules =
-            Rules { mem_mib_max: Some(512), timeout_seconds_max: Some(60), ..Rules::guests_only() };
+        let rules = Rules { mem_mib_max: Some(512), timeout_seconds_max: Some(60), ..Rules::guests_only() };
         assert_eq!(rules.mem(512).unwrap().get(), 512);
-        for refused in [rules.mem(513).unwrap_err(), rules.mem(1).unwrap_err(), rules.timeout(61).unwrap_err()] {
+        for refused in
+            [rules.mem(513).unwrap_err(), rules.mem(1).unwrap_err(), rules.timeout(61).unwrap_err()]
+        {
             assert_eq!(refused.code, code::LIMIT_EXCEEDED, "{refused}");
         }
         assert_eq!(Rules::anything().mem(32768).unwrap().get(), 32768);

@@ -97,7 +97,11 @@ mod tests {
             assert_eq!(operation.input_schema["additionalProperties"], false, "{name}");
             assert_eq!(operation.output_schema["type"], "object", "{name}");
             assert!(!operation.hints.read_only || !operation.hints.destructive, "{name}");
-            assert!(operation.description.len() <= 600, "{name} says too much: {}", operation.description.len());
+            assert!(
+                operation.description.len() <= 600,
+                "{name} says too much: {}",
+                operation.description.len()
+            );
             for (property, schema) in operation.input_schema["properties"].as_object().into_iter().flatten() {
                 let said = schema["description"].as_str().unwrap_or_default();
                 assert!(!said.is_empty(), "{name}: {property} is not described");

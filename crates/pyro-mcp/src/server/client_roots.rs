@@ -34,7 +34,10 @@ impl ClientRoots {
     }
 }
 
-#[expect(deprecated, reason = "clients of the revisions before 2026-07-28 have roots, and those after it have not")]
+#[expect(
+    deprecated,
+    reason = "clients of the revisions before 2026-07-28 have roots, and those after it have not"
+)]
 async fn ask(context: &RequestContext<RoleServer>) -> Vec<PathBuf> {
     if context.client_capabilities().is_none_or(|client| client.roots.is_none()) {
         return Vec::new();

@@ -192,7 +192,8 @@ async fn connection(stream: TcpStream, front: Arc<Front>) {
         let front = Arc::clone(&front);
         async move { Ok::<_, Infallible>(front.answer(request).await) }
     });
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
     // A client that breaks off, or speaks no HTTP, is its own fault.
     let _ = connection.await;
 }
@@ -226,9 +227,15 @@ mod tests {
         let token = Token::new(" 0123456789abcdef\n").unwrap();
         let is_in = |text: &'static str| token.is_in(Some(&HeaderValue::from_static(text)));
         assert!(is_in("Bearer 0123456789abcdef") && is_in("bearer 0123456789abcdef"));
-        for wrong in ["0123456789abcdef", "Bearer", "Bearer ", "Basic 0123456789abcdef", "Bearer 0123456789abcdeg",
-            "Bearer 0123456789abcde", "Bearer 0123456789abcdef0"]
-        {
+        for wrong in [
+            "0123456789abcdef",
+            "Bearer",
+            "Bearer ",
+            "Basic 0123456789abcdef",
+            "Bearer 0123456789abcdeg",
+            "Bearer 0123456789abcde",
+            "Bearer 0123456789abcdef0",
+        ] {
             assert!(!is_in(wrong), "{wrong}");
         }
         assert!(!token.is_in(None));

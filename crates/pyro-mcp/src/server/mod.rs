@@ -25,6 +25,7 @@ pub use profile::Profile;
 pub use session::Session;
 pub use stdio::StdioError;
 pub use stdio::serve as serve_stdio;
+pub use stdio::standard_streams;
 pub use tools::Tools;
 pub use tools::UnknownTool;
 

@@ -142,7 +142,10 @@ mod tests {
         let arguments = json!({ "seed_path": "/p", "check": "make test", "task": "t" });
         for prompt in list() {
             let filled = get(&prompt.name, arguments.as_object().unwrap()).unwrap();
-            let text = serde_json::to_value(&filled.messages[0]).unwrap()["content"]["text"].as_str().unwrap().to_owned();
+            let text = serde_json::to_value(&filled.messages[0]).unwrap()["content"]["text"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             assert!(text.contains("/p") && text.contains("debian:12"), "{text}");
             assert!(!text.contains("{seed_path}") && !text.contains("|debian"), "{text}");
             assert!(get(&prompt.name, &JsonObject::new()).is_err());

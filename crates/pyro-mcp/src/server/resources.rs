@@ -24,7 +24,11 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
         ResourceTemplate::new(format!("{BASE}{{workspace}}/{rest}"), name).with_description(said)
     };
     vec![
-        template("files/{+path}", "file", "A file of a workspace, running or stopped; the path is below /workspace."),
+        template(
+            "files/{+path}",
+            "file",
+            "A file of a workspace, running or stopped; the path is below /workspace.",
+        ),
         template("logs", "logs", "The last commands of a workspace and what they printed.")
             .with_mime_type("application/json"),
         template("diff", "diff", "What changed in a workspace since it was made, as a patch.")
@@ -139,7 +143,8 @@ pub(super) fn decoded(text: &str) -> Option<String> {
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped = digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let escaped =
+            digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
         bytes.push(escaped.unwrap_or(*first));
         rest = if escaped.is_some() { &tail[2..] } else { tail };
     }
@@ -157,9 +162,17 @@ mod tests {
         assert_eq!(address("pyro://workspace/fix%20me/diff"), Some(Address::Diff { workspace: workspace() }));
         let file = Address::File { workspace: workspace(), path: "src/a b.rs".to_owned() };
         assert_eq!(address("pyro://workspace/fix%20me/files/src/a%20b.rs"), Some(file));
-        for none in ["", "pyro://workspace/", "pyro://workspace/x", "pyro://workspace/x/", "pyro://workspace//logs",
-            "pyro://workspace/x/files/", "pyro://workspace/x/logs/y", "file:///etc/passwd", "pyro://workspace/x/files/%ff"]
-        {
+        for none in [
+            "",
+            "pyro://workspace/",
+            "pyro://workspace/x",
+            "pyro://workspace/x/",
+            "pyro://workspace//logs",
+            "pyro://workspace/x/files/",
+            "pyro://workspace/x/logs/y",
+            "file:///etc/passwd",
+            "pyro://workspace/x/files/%ff",
+        ] {
             assert_eq!(address(none), None, "{none}");
         }
     }

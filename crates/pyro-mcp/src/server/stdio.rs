@@ -4,6 +4,9 @@
 use super::Server;
 use rmcp::ServiceExt as _;
 use rmcp::service::ServerInitializeError;
+use rmcp::transport::io::StdioReader;
+use rmcp::transport::io::StdioWriter;
+use rmcp::transport::io::stdio_pipes;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
@@ -16,6 +19,11 @@ pub enum StdioError {
     /// The task that served it was lost.
     #[error("serving the client")]
     Serve(#[source] tokio::task::JoinError),
+}
+
+/// Standard input and output, without a thread for each where they are pipes.
+pub fn standard_streams() -> (StdioReader, StdioWriter) {
+    stdio_pipes()
 }
 
 /// Serves until the client closes its end, or `stop` is done.

@@ -75,9 +75,9 @@ impl Tools {
         let offered = self.offered.iter().find(|offered| offered.tool.name == name);
         let without = offered.map(|offered| offered.without).unwrap_or_default();
         match without.iter().find(|argument| arguments.contains_key(**argument)) {
-            Some(argument) => {
-                Err(OperationError::arguments(format!("{name} does not take {argument} in this server's profile")))
-            }
+            Some(argument) => Err(OperationError::arguments(format!(
+                "{name} does not take {argument} in this server's profile"
+            ))),
             None => Ok(()),
         }
     }
@@ -109,7 +109,9 @@ pub(super) fn result(outcome: Result<Value, OperationError>) -> CallToolResult {
     let outcome = outcome.and_then(|document| {
         let bytes = document.to_string().len();
         if bytes > RESULT_BYTES_MAX {
-            let text = format!("the result has {bytes} bytes, more than the {RESULT_BYTES_MAX} that fit into a message");
+            let text = format!(
+                "the result has {bytes} bytes, more than the {RESULT_BYTES_MAX} that fit into a message"
+            );
             return Err(OperationError::new(code::LIMIT_EXCEEDED, text)
                 .hint("ask for less at once: a smaller limit or max_bytes, and go on from the cursor"));
         }

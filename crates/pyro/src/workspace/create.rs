@@ -168,7 +168,7 @@ impl Workspace {
 async fn ensure_installed(
     store: &ImageStore,
     name: &str,
-    observer: &dyn RunObserver,
+    observer: &mut dyn RunObserver,
 ) -> Result<Installed, WorkspaceError> {
     match store.open(name) {
         Err(ImageError::NotInstalled { .. }) => {}

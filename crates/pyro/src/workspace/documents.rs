@@ -35,9 +35,9 @@ use serde_json::json;
 impl Listed {
     /// Whether a workspace has all of these labels; a broken one has none.
     pub fn has_labels(&self, labels: &[(LabelKey, LabelValue)]) -> bool {
-        labels
-            .iter()
-            .all(|(key, value)| self.document.as_ref().is_ok_and(|found| found.labels.get(key) == Some(value)))
+        labels.iter().all(|(key, value)| {
+            self.document.as_ref().is_ok_and(|found| found.labels.get(key) == Some(value))
+        })
     }
 }
 
@@ -155,8 +155,7 @@ impl Workspace {
 
     /// Its snapshots.
     pub fn describe_snapshots(&self, snapshots: &[SnapshotDocument]) -> Value {
-        let shown: Vec<Value> =
-            snapshots.iter().map(|snapshot| self.describe_snapshot(snapshot)).collect();
+        let shown: Vec<Value> = snapshots.iter().map(|snapshot| self.describe_snapshot(snapshot)).collect();
         json!({ "workspace_id": self.id(), "count": shown.len(), "snapshots": shown })
     }
 

@@ -75,7 +75,8 @@ impl Action for List {
     const DESCRIPTION: &'static str = "List a folder of a stopped workspace's disk, or of a snapshot, without starting \
         anything. Of a running workspace use workspace_file_list.";
     const HINTS: Hints = Hints::READS;
-    const OUTPUT: &'static [&'static str] = &["workspace_id:str path:str recursive:bool entries:list truncated:bool"];
+    const OUTPUT: &'static [&'static str] =
+        &["workspace_id:str path:str recursive:bool entries:list truncated:bool"];
 
     async fn run(self, with: &Context<'_>) -> Outcome {
         let snapshot = self.snapshot.as_deref().map(given::name).transpose()?;
@@ -114,8 +115,9 @@ impl Action for Export {
     const DESCRIPTION: &'static str = "Write the whole disk of a stopped workspace, or of a snapshot, environment included, to \
         one raw ext4 image on the host. For files, workspace_export is what you want.";
     const HINTS: Hints = Hints::ADDS;
-    const OUTPUT: &'static [&'static str] =
-        &["workspace_id:str output_path:str disk_format:str compression:str? size_bytes:int bytes_written:int entry_count:int"];
+    const OUTPUT: &'static [&'static str] = &[
+        "workspace_id:str output_path:str disk_format:str compression:str? size_bytes:int bytes_written:int entry_count:int",
+    ];
 
     async fn run(self, with: &Context<'_>) -> Outcome {
         let snapshot = self.snapshot.as_deref().map(given::name).transpose()?;

@@ -70,7 +70,8 @@ impl Action for List {
 impl Action for Inspect {
     const NAME: &'static str = "environment_inspect";
     const TITLE: &'static str = "Show an environment";
-    const DESCRIPTION: &'static str = "Show everything known about an environment: packages, files, templates.";
+    const DESCRIPTION: &'static str =
+        "Show everything known about an environment: packages, files, templates.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] = &[fields::ENVIRONMENT, "templates:list"];
 
@@ -85,7 +86,8 @@ impl Action for Pull {
     const DESCRIPTION: &'static str = "Install an environment, or check the one that is installed, so that later starts are \
         quick. It may take minutes; progress is told.";
     const HINTS: Hints = Hints::SETS;
-    const OUTPUT: &'static [&'static str] = &[fields::ENVIRONMENT, "reused:bool phases:list template_ms:int?"];
+    const OUTPUT: &'static [&'static str] =
+        &[fields::ENVIRONMENT, "reused:bool phases:list template_ms:int?"];
 
     async fn run(self, with: &Context<'_>) -> Outcome {
         let (store, config) = (with.store()?, with.operations.config());
@@ -126,7 +128,8 @@ impl Action for Prune {
     const DESCRIPTION: &'static str = "Remove unfinished, outdated and broken environments and templates from the cache; never \
         what a workspace needs.";
     const HINTS: Hints = Hints::REPLACES;
-    const OUTPUT: &'static [&'static str] = &["deleted_environment_dirs:list count:int deleted_template_dirs:list"];
+    const OUTPUT: &'static [&'static str] =
+        &["deleted_environment_dirs:list count:int deleted_template_dirs:list"];
 
     async fn run(self, with: &Context<'_>) -> Outcome {
         Ok(environments::prune(with.operations.config(), &with.store()?)?)

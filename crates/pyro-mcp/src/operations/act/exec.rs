@@ -1,6 +1,5 @@
 //! Running commands in workspaces, and what they printed.
 
-use super::fields;
 use crate::operations::action::Action;
 use crate::operations::action::Context;
 use crate::operations::action::Outcome;

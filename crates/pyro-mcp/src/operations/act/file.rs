@@ -193,8 +193,9 @@ impl Action for List {
     const DESCRIPTION: &'static str = "List a directory of a running workspace, in order of path; recursive lists everything \
         below. Example: {\"workspace_id\": \"fix\", \"path\": \"src\", \"recursive\": true, \"glob\": [\"*.py\"]}.";
     const HINTS: Hints = Hints::READS;
-    const OUTPUT: &'static [&'static str] =
-        &["workspace_id:str path:str recursive:bool count:int entries:list truncated:bool next_cursor:str? warnings:list"];
+    const OUTPUT: &'static [&'static str] = &[
+        "workspace_id:str path:str recursive:bool count:int entries:list truncated:bool next_cursor:str? warnings:list",
+    ];
 
     async fn run(self, with: &Context<'_>) -> Outcome {
         let path = given::guest_path(&self.path)?;
@@ -306,7 +307,8 @@ impl Action for Stat {
 impl Action for Move {
     const NAME: &'static str = "workspace_file_move";
     const TITLE: &'static str = "Rename a file";
-    const DESCRIPTION: &'static str = "Rename a file or a directory of a running workspace, within one file system.";
+    const DESCRIPTION: &'static str =
+        "Rename a file or a directory of a running workspace, within one file system.";
     const HINTS: Hints = Hints::DESTROYS;
     const OUTPUT: &'static [&'static str] = &["workspace_id:str path:str to:str moved:bool"];
 
@@ -319,8 +321,7 @@ impl Action for Move {
 impl Action for Delete {
     const NAME: &'static str = "workspace_file_delete";
     const TITLE: &'static str = "Remove a file";
-    const DESCRIPTION: &'static str =
-        "Remove a file or a link of a running workspace, or with recursive a directory with everything in it.";
+    const DESCRIPTION: &'static str = "Remove a file or a link of a running workspace, or with recursive a directory with everything in it.";
     const HINTS: Hints = Hints::DESTROYS;
     const OUTPUT: &'static [&'static str] = &["workspace_id:str path:str deleted:bool"];
 

@@ -20,12 +20,7 @@ use serde_json::json;
 use std::time::Duration;
 
 pub(super) fn all() -> Vec<Operation> {
-    vec![
-        Operation::of::<List>(),
-        Operation::of::<Logs>(),
-        Operation::of::<Signal>(),
-        Operation::of::<Wait>(),
-    ]
+    vec![Operation::of::<List>(), Operation::of::<Logs>(), Operation::of::<Signal>(), Operation::of::<Wait>()]
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -73,7 +73,8 @@ impl Action for Publish {
 impl Action for List {
     const NAME: &'static str = "port_list";
     const TITLE: &'static str = "List published ports";
-    const DESCRIPTION: &'static str = "List the published ports of a workspace, and whether the host listens on each.";
+    const DESCRIPTION: &'static str =
+        "List the published ports of a workspace, and whether the host listens on each.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] = &["workspace_id:str count:int published_ports:list"];
 

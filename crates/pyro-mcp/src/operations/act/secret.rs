@@ -44,7 +44,8 @@ struct Remove {
 impl Action for List {
     const NAME: &'static str = "secret_list";
     const TITLE: &'static str = "List secrets";
-    const DESCRIPTION: &'static str = "List the names of a workspace's secrets; their values are never shown.";
+    const DESCRIPTION: &'static str =
+        "List the names of a workspace's secrets; their values are never shown.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] = &["workspace_id:str count:int secrets:list"];
 

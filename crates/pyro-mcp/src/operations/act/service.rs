@@ -189,7 +189,9 @@ impl Start {
             "no" => RestartPolicy::No,
             "on-failure" => RestartPolicy::OnFailure,
             other => {
-                return Err(OperationError::arguments(format!("restart '{other}' is neither no nor on-failure")));
+                return Err(OperationError::arguments(format!(
+                    "restart '{other}' is neither no nor on-failure"
+                )));
             }
         };
         let ports = self.published_ports.unwrap_or_default();
@@ -221,7 +223,9 @@ impl Start {
         .flatten()
         .collect();
         if asked.len() > 1 {
-            return Err(OperationError::arguments("a service has one readiness at most, and several are given"));
+            return Err(OperationError::arguments(
+                "a service has one readiness at most, and several are given",
+            ));
         }
         asked.into_iter().next().transpose()
     }
@@ -277,7 +281,8 @@ impl Action for Status {
 impl Action for Logs {
     const NAME: &'static str = "service_logs";
     const TITLE: &'static str = "Read a service's output";
-    const DESCRIPTION: &'static str = "Read what a service has printed, running or not: the last lines of each output.";
+    const DESCRIPTION: &'static str =
+        "Read what a service has printed, running or not: the last lines of each output.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] =
         &[fields::SERVICE, "error:str? stdout:str stderr:str tail_lines:int? truncated:bool"];

@@ -238,7 +238,8 @@ impl Action for Signal {
 impl Action for Close {
     const NAME: &'static str = "shell_close";
     const TITLE: &'static str = "Close a shell";
-    const DESCRIPTION: &'static str = "End a shell with everything it has started. What it printed can still be read.";
+    const DESCRIPTION: &'static str =
+        "End a shell with everything it has started. What it printed can still be read.";
     const HINTS: Hints = Hints::DESTROYS;
     const OUTPUT: &'static [&'static str] = &[fields::SHELL, "closed:bool"];
 
@@ -251,7 +252,8 @@ impl Action for Close {
 impl Action for List {
     const NAME: &'static str = "shell_list";
     const TITLE: &'static str = "List shells";
-    const DESCRIPTION: &'static str = "List the shells of a workspace, those that run and the last that have ended.";
+    const DESCRIPTION: &'static str =
+        "List the shells of a workspace, those that run and the last that have ended.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] = &["workspace_id:str count:int running_count:int shells:list"];
 

@@ -61,7 +61,8 @@ impl Action for Create {
 impl Action for List {
     const NAME: &'static str = "snapshot_list";
     const TITLE: &'static str = "List snapshots";
-    const DESCRIPTION: &'static str = "List the snapshots of a workspace: the baseline first, then the newest.";
+    const DESCRIPTION: &'static str =
+        "List the snapshots of a workspace: the baseline first, then the newest.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] = &["workspace_id:str count:int snapshots:list"];
 
@@ -75,7 +76,8 @@ impl Action for List {
 impl Action for Delete {
     const NAME: &'static str = "snapshot_delete";
     const TITLE: &'static str = "Forget a snapshot";
-    const DESCRIPTION: &'static str = "Forget a snapshot; what only it needed of the disk is freed. The baseline stays.";
+    const DESCRIPTION: &'static str =
+        "Forget a snapshot; what only it needed of the disk is freed. The baseline stays.";
     const HINTS: Hints = Hints::DESTROYS;
     const OUTPUT: &'static [&'static str] = &["workspace_id:str snapshot_name:str deleted:bool"];
 

@@ -155,7 +155,8 @@ impl Action for Run {
         workspace_create. A command that fails is no error of the tool: look at exit_code. Example: {\"environment\": \
         \"debian:12\", \"command\": \"git --version\"}.";
     const HINTS: Hints = Hints::ADDS;
-    const OUTPUT: &'static [&'static str] = &[fields::COMMAND, "vm_id:str cleanup:obj isolation:str engine:str"];
+    const OUTPUT: &'static [&'static str] =
+        &[fields::COMMAND, "vm_id:str cleanup:obj isolation:str engine:str"];
 
     async fn run(self, with: &Context<'_>) -> Outcome {
         let rules = with.operations.rules();
@@ -179,7 +180,10 @@ impl Action for Run {
         let (environment, command) = (spec.environment.clone(), spec.command.display());
         let config = with.operations.config();
         let (report, kept) = output::kept(with.progress, bytes_max, |io| {
-            relay(with.progress, |mut teller| async move { pyro::run::run(config, spec, io, &mut teller).await })
+            relay(
+                with.progress,
+                |mut teller| async move { pyro::run::run(config, spec, io, &mut teller).await },
+            )
         })
         .await;
         Ok(report?.describe(&environment, &command, &kept.stdout, &kept.stderr))
@@ -312,7 +316,8 @@ impl Action for Delete {
 impl Action for Status {
     const NAME: &'static str = "vm_status";
     const TITLE: &'static str = "Show a VM";
-    const DESCRIPTION: &'static str = "Show how a VM is: created, started or stopped, its resources and when it expires.";
+    const DESCRIPTION: &'static str =
+        "Show how a VM is: created, started or stopped, its resources and when it expires.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] = &[fields::VM];
 
@@ -324,7 +329,8 @@ impl Action for Status {
 impl Action for NetworkInfo {
     const NAME: &'static str = "vm_network_info";
     const TITLE: &'static str = "Show a VM's network";
-    const DESCRIPTION: &'static str = "Show which network a VM has, and whether connections out of it can be expected to work.";
+    const DESCRIPTION: &'static str =
+        "Show which network a VM has, and whether connections out of it can be expected to work.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] = &[
         "vm_id:str network_enabled:bool tap_name:str? guest_ip:str? gateway_ip:str? subnet_cidr:str? mac_address:str? \
@@ -362,7 +368,8 @@ impl Action for ReapExpired {
         let all = with.workspaces()?;
         let mut deleted = Vec::new();
         for listed in all.list()? {
-            let is_over = listed.document.as_ref().is_ok_and(|document| is_vm(document) && is_expired(document));
+            let is_over =
+                listed.document.as_ref().is_ok_and(|document| is_vm(document) && is_expired(document));
             if is_over {
                 let vm = all.open_listed(&listed);
                 vm.delete().await?;
@@ -379,7 +386,9 @@ fn find(with: &Context<'_>, given: &str) -> Result<Workspace, OperationError> {
         OperationError::new(code::WORKSPACE_UNKNOWN, format!("there is no VM '{given}'"))
             .hint("vm_exec removes a VM when it is done; vm_create makes another")
     };
-    let vm = with.find(given).map_err(|error| if error.code == code::WORKSPACE_UNKNOWN { unknown() } else { error })?;
+    let vm = with
+        .find(given)
+        .map_err(|error| if error.code == code::WORKSPACE_UNKNOWN { unknown() } else { error })?;
     if is_vm(&vm.document()?) { Ok(vm) } else { Err(unknown()) }
 }
 

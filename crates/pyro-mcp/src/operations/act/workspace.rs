@@ -176,7 +176,7 @@ impl Create {
             (None, Some(repository)) => git(with, repository)?,
             (None, None) => SeedSource::Empty,
         };
-        let publish = self.published_ports.unwrap_or_default().iter().map(PortGiven::spec);
+        let publish = self.published_ports.unwrap_or_default();
         Ok(CreateSpec {
             environment: self.environment,
             size: given::size(rules, self.vcpu_count, self.mem_mib, self.disk_mib)?,
@@ -186,7 +186,7 @@ impl Create {
             labels: given::labels(self.labels.unwrap_or_default())?.into_iter().collect(),
             network_policy: self.network_policy,
             seed,
-            publish: publish.collect::<Result<_, _>>()?,
+            publish: publish.iter().map(PortGiven::spec).collect::<Result<_, _>>()?,
             secrets: secrets(with, self.secrets.unwrap_or_default())?,
         })
     }
@@ -237,7 +237,9 @@ fn secret(with: &Context<'_>, one: SecretGiven) -> Result<NewSecret, OperationEr
             };
             (SecretSource::File, read.map_err(failed)?)
         }
-        _ => return Err(OperationError::arguments(format!("the secret {name} takes a value or a file_path"))),
+        _ => {
+            return Err(OperationError::arguments(format!("the secret {name} takes a value or a file_path")));
+        }
     };
     let wrong = |error| OperationError::arguments(format!("the value of the secret {name} {error}"));
     let value = SecretValue::from_bytes(value).map_err(wrong)?;

@@ -234,7 +234,8 @@ impl ServiceRecord {
         message.extend(self.stop_reason.as_ref().map(|reason| format!(": {reason}")));
         message.extend(self.exit_code.map(|code| format!(", exit code {code}")));
         message.extend(self.error.as_ref().map(|error| format!(": {error}")));
-        let hint = format!("'pyro workspace service logs {} {name}' shows what it printed", self.workspace_id);
+        let hint =
+            format!("'pyro workspace service logs {} {name}' shows what it printed", self.workspace_id);
         Some(ServiceFailure { code: code::SERVICE_FAILED, message, hint })
     }
 
