@@ -78,7 +78,7 @@ class Workspaces(GuestCase):
         self.assertEqual((made["name"], made["labels"], made["state"]), ("story", {"of": "python"}, "started"))
 
         pushed = pyro.push_workspace_sync(fix, here / "changes", dest="src")["workspace_sync"]
-        self.assertEqual(pushed["entry_count"], 1)
+        self.assertEqual((pushed["destination"], pushed["bytes_written"]), ("/workspace/src", 7))
         run = pyro.exec_workspace("story", command="cat note.txt src/more.txt; pwd; exit 4")
         self.assertEqual(run["stdout"], "seeded\npushed\n/workspace\n")
         self.assertEqual((run["exit_code"], run["sequence"], run["cwd"]), (4, 1, "/workspace"))
@@ -149,7 +149,7 @@ class Workspaces(GuestCase):
         started = self.pyro.start_service(
             fix,
             "web",
-            command="echo up; touch ready; exec python3 -m http.server 8000 || sleep 1000",
+            command="echo up; touch ready; exec sleep 1000",
             readiness={"type": "file", "path": "ready"},
             published_ports=[{"guest_port": 8000}],
         )

