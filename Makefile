@@ -28,7 +28,7 @@ docs: ## Write docs/reference and the crates' own documentation
 	$(CARGO) doc --workspace --no-deps
 
 build: ## Leave the release binary at target/release/pyro
-	$(CARGO) build --release --package pyro-cli
+	@scripts/program
 
 wheel: ## Leave the Python wheel in target/wheels
 	@scripts/setup --for wheel
@@ -54,4 +54,4 @@ deny:
 	PATH="$$PATH:$(TOOLS)/bin" $(CARGO) deny --offline check bans licenses sources
 
 shell-check:
-	shellcheck -x scripts/run scripts/setup scripts/test scripts/test-python scripts/wheel scripts/with-rust .ci/run
+	shellcheck -x scripts/program scripts/run scripts/setup scripts/test scripts/test-python scripts/wheel scripts/with-rust .ci/run

@@ -69,7 +69,7 @@ def nothing(_: Document) -> None:
 
 
 def _id(document: Document) -> str:
-    return document["workspace_id"]
+    return str(document["workspace_id"])
 
 
 def _each(name: str, read: Callable[[Document], T]) -> Callable[[Document], list[T]]:

@@ -42,8 +42,13 @@ T = TypeVar("T")
 async def _readable(descriptor: int) -> None:
     """Returns once something can be read there."""
     loop = asyncio.get_running_loop()
-    readable = loop.create_future()
-    loop.add_reader(descriptor, lambda: readable.done() or readable.set_result(None))
+    readable: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not readable.done():
+            readable.set_result(None)
+
+    loop.add_reader(descriptor, tell)
     try:
         await readable
     finally:
@@ -59,9 +64,10 @@ async def _answer(client: Pyro, request: Request[T]) -> Document:
         call.cancel()
         raise
     try:
-        return json.loads(call.result())
+        answer: Document = json.loads(call.result())
     except _native.OperationError as failure:
         raise error_from(*failure.args) from None
+    return answer
 
 
 class AsyncWorkspace:

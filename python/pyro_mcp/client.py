@@ -87,7 +87,7 @@ class Pyro:
         self._manager = manager or _native_client(backend_name, _host_path(base_dir), _host_path(cache_dir))
 
     @property
-    def _native(self) -> _native.Client:
+    def _direct(self) -> _native.Client:
         """What streams and awaits, which a manager of somebody else's does not."""
         if isinstance(self._manager, _native.Client):
             return self._manager
@@ -99,21 +99,22 @@ class Pyro:
 
     def _call(self, operation: str, /, **arguments: Any) -> Document:
         try:
-            return json.loads(self._manager.call(operation, _given(arguments)))
+            answer: Document = json.loads(self._manager.call(operation, _given(arguments)))
         except _native.OperationError as failure:
             raise error_from(*failure.args) from None
+        return answer
 
     def _begin(self, operation: str, arguments: Document) -> _native.Call:
         """The same without waiting."""
         try:
-            return self._native.begin(operation, _given(arguments))
+            return self._direct.begin(operation, _given(arguments))
         except _native.OperationError as failure:
             raise error_from(*failure.args) from None
 
     def _begin_exec(self, workspace_id: str, asked: _native.Asked) -> _native.Exec:
         """A command whose output is read while it runs."""
         try:
-            return self._native.exec(workspace_id, asked)
+            return self._direct.exec(workspace_id, asked)
         except _native.OperationError as failure:
             raise error_from(*failure.args) from None
 
