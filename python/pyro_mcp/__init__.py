@@ -30,12 +30,29 @@ from pyro_mcp.server import Server
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyro_mcp.aio import AsyncExecStream, AsyncSandbox, AsyncShell, AsyncWorkspace
-    from pyro_mcp.results import ExecResult, FileContent, FileEntry, ServiceInfo, ShellOutput, SnapshotInfo
-    from pyro_mcp.sandbox import ExecStream, Sandbox, Shell, Workspace
+    from pyro_mcp.aio import AsyncSandbox, AsyncWorkspace
+    from pyro_mcp.aio_parts import AsyncJob, AsyncShell
+    from pyro_mcp.aio_streams import AsyncExecStream
+    from pyro_mcp.parts import Job, Shell
+    from pyro_mcp.results import (
+        Diff,
+        ExecResult,
+        FileContent,
+        FileEntry,
+        JobInfo,
+        JobOutput,
+        PortInfo,
+        ServiceInfo,
+        ServiceOutput,
+        ShellOutput,
+        SnapshotInfo,
+    )
+    from pyro_mcp.sandbox import Sandbox, Workspace
+    from pyro_mcp.streams import ExecStream
 
 __all__ = [
     "AsyncExecStream",
+    "AsyncJob",
     "AsyncSandbox",
     "AsyncShell",
     "AsyncWorkspace",
@@ -43,6 +60,7 @@ __all__ = [
     "CommandError",
     "CommandFailed",
     "ConflictError",
+    "Diff",
     "EngineError",
     "ExecResult",
     "ExecStream",
@@ -52,14 +70,19 @@ __all__ = [
     "HostError",
     "InstallError",
     "InvalidArgumentError",
+    "Job",
+    "JobInfo",
+    "JobOutput",
     "NotFoundError",
     "PathError",
+    "PortInfo",
     "Pyro",
     "PyroError",
     "RefusedError",
     "Sandbox",
     "Server",
     "ServiceInfo",
+    "ServiceOutput",
     "Shell",
     "ShellOutput",
     "SnapshotInfo",
@@ -68,11 +91,17 @@ __all__ = [
 ]
 
 _LATER = {
-    "pyro_mcp.aio": ("AsyncExecStream", "AsyncSandbox", "AsyncShell", "AsyncWorkspace"),
-    "pyro_mcp.results": ("ExecResult", "FileContent", "FileEntry", "ServiceInfo", "ShellOutput", "SnapshotInfo"),
-    "pyro_mcp.sandbox": ("ExecStream", "Sandbox", "Shell", "Workspace"),
+    "pyro_mcp.aio": "AsyncSandbox AsyncWorkspace",
+    "pyro_mcp.aio_parts": "AsyncJob AsyncShell",
+    "pyro_mcp.aio_streams": "AsyncExecStream",
+    "pyro_mcp.parts": "Job Shell",
+    "pyro_mcp.results": """
+        Diff ExecResult FileContent FileEntry JobInfo JobOutput PortInfo ServiceInfo ServiceOutput ShellOutput SnapshotInfo
+    """,
+    "pyro_mcp.sandbox": "Sandbox Workspace",
+    "pyro_mcp.streams": "ExecStream",
 }
-_HOME = {name: module for module, names in _LATER.items() for name in names}
+_HOME = {name: module for module, names in _LATER.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:

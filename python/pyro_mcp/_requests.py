@@ -20,6 +20,9 @@ from pyro_mcp.results import (
     ExecResult,
     FileContent,
     FileEntry,
+    JobInfo,
+    JobOutput,
+    PortInfo,
     ServiceInfo,
     ServiceOutput,
     ShellOutput,
@@ -31,6 +34,9 @@ T = TypeVar("T")
 FileEntries = list[FileEntry]
 SnapshotList = list[SnapshotInfo]
 ServiceList = list[ServiceInfo]
+PortList = list[PortInfo]
+Found = list[Document]
+Names = list[str]
 
 HostPath = str | os.PathLike[str]
 Command = str | Sequence[str]
@@ -132,9 +138,40 @@ def reset(workspace_id: str, snapshot: str) -> Request[Document]:
     return Request("workspace_reset", {"workspace_id": workspace_id, "snapshot": snapshot}, same)
 
 
-def push(workspace_id: str, source: HostPath, dest: str) -> Request[Document]:
-    arguments = {"workspace_id": workspace_id, "source_path": _path(source), "dest": dest}
+def stop(workspace_id: str, keep_memory: bool) -> Request[Document]:
+    return Request("workspace_stop", {"workspace_id": workspace_id, "keep_memory": keep_memory}, same)
+
+
+def fork(workspace_id: str, count: int, name_prefix: str | None) -> Request[list[str]]:
+    """The children's ids."""
+    arguments = {"workspace_id": workspace_id, "count": count, "name_prefix": name_prefix}
+    return Request("workspace_fork", arguments, _each("children", _id))
+
+
+def push(
+    workspace_id: str, source: HostPath, dest: str, delete: bool, exclude: list[str]
+) -> Request[Document]:
+    arguments = {
+        "workspace_id": workspace_id,
+        "source_path": _path(source),
+        "dest": dest,
+        "delete": delete,
+        "exclude": exclude,
+    }
     return Request("workspace_sync_push", arguments, same)
+
+
+def pull(
+    workspace_id: str, source: str, target: HostPath, delete: bool, exclude: list[str]
+) -> Request[Document]:
+    arguments = {
+        "workspace_id": workspace_id,
+        "source": source,
+        "target_path": _path(target),
+        "delete": delete,
+        "exclude": exclude,
+    }
+    return Request("workspace_sync_pull", arguments, same)
 
 
 def export(workspace_id: str, path: str, output_path: HostPath) -> Request[Document]:
@@ -150,7 +187,7 @@ def diff(workspace_id: str) -> Request[Diff]:
 # Commands
 
 
-def run(
+def _command(
     workspace_id: str,
     command: Command,
     timeout_seconds: int,
@@ -158,8 +195,8 @@ def run(
     cwd: str | None,
     user: str | None,
     secret_env: Mapping[str, str] | None,
-) -> Request[ExecResult]:
-    arguments = {
+) -> Document:
+    return {
         "workspace_id": workspace_id,
         "command": command if isinstance(command, str) else shlex.join(command),
         "timeout_seconds": timeout_seconds,
@@ -168,7 +205,33 @@ def run(
         "user": user,
         "secret_env": _mapping(secret_env),
     }
-    return Request("workspace_exec", arguments, ExecResult.read)
+
+
+def run(workspace_id: str, command: Command, *how: Any) -> Request[ExecResult]:
+    return Request("workspace_exec", _command(workspace_id, command, *how), ExecResult.read)
+
+
+def run_detached(workspace_id: str, command: Command, *how: Any) -> Request[int]:
+    """The job's number."""
+    arguments = {**_command(workspace_id, command, *how), "detach": True}
+    return Request("workspace_exec", arguments, lambda begun: int(begun["job_id"]))
+
+
+def _job(workspace_id: str, job_id: int) -> Document:
+    return {"workspace_id": workspace_id, "job_id": job_id}
+
+
+def job_wait(workspace_id: str, job_id: int, timeout_seconds: int) -> Request[JobInfo]:
+    arguments = {**_job(workspace_id, job_id), "timeout_seconds": timeout_seconds}
+    return Request("workspace_job_wait", arguments, JobInfo.read)
+
+
+def job_output(workspace_id: str, job_id: int) -> Request[JobOutput]:
+    return Request("workspace_job_logs", _job(workspace_id, job_id), JobOutput.read)
+
+
+def job_signal(workspace_id: str, job_id: int, signal_name: str) -> Request[None]:
+    return Request("workspace_job_signal", {**_job(workspace_id, job_id), "signal": signal_name}, nothing)
 
 
 def asked(
@@ -222,6 +285,41 @@ def file_write(workspace_id: str, path: str, text: str) -> Request[None]:
     return Request("workspace_file_write", arguments, nothing)
 
 
+def file_stat(workspace_id: str, path: str) -> Request[FileEntry]:
+    return Request("workspace_file_stat", {"workspace_id": workspace_id, "path": path}, FileEntry.read)
+
+
+def file_move(workspace_id: str, path: str, to: str, replace: bool) -> Request[None]:
+    arguments = {"workspace_id": workspace_id, "path": path, "to": to, "replace": replace}
+    return Request("workspace_file_move", arguments, nothing)
+
+
+def file_delete(workspace_id: str, path: str, recursive: bool) -> Request[None]:
+    arguments = {"workspace_id": workspace_id, "path": path, "recursive": recursive}
+    return Request("workspace_file_delete", arguments, nothing)
+
+
+def file_search(
+    workspace_id: str,
+    pattern: str,
+    path: str,
+    fixed: bool,
+    ignore_case: bool,
+    glob: list[str],
+    limit: int,
+) -> Request[Found]:
+    arguments = {
+        "workspace_id": workspace_id,
+        "pattern": pattern,
+        "path": path,
+        "fixed": fixed,
+        "ignore_case": ignore_case,
+        "glob": glob,
+        "limit": limit,
+    }
+    return Request("workspace_file_search", arguments, _each("matches", same))
+
+
 def patch(workspace_id: str, text: str) -> Request[Document]:
     return Request("workspace_patch_apply", {"workspace_id": workspace_id, "patch": text}, same)
 
@@ -229,8 +327,8 @@ def patch(workspace_id: str, text: str) -> Request[Document]:
 # Snapshots
 
 
-def snapshot_create(workspace_id: str, name: str) -> Request[SnapshotInfo]:
-    arguments = {"workspace_id": workspace_id, "snapshot_name": name}
+def snapshot_create(workspace_id: str, name: str, memory: bool) -> Request[SnapshotInfo]:
+    arguments = {"workspace_id": workspace_id, "snapshot_name": name, "memory": memory}
     return Request("snapshot_create", arguments, lambda made: SnapshotInfo.read(made["snapshot"]))
 
 
@@ -286,6 +384,35 @@ def service_logs(workspace_id: str, name: str, tail_lines: int | None) -> Reques
     amount: Document = {"all": True} if tail_lines is None else {"tail_lines": tail_lines}
     arguments = {"workspace_id": workspace_id, "service_name": name, **amount}
     return Request("service_logs", arguments, ServiceOutput.read)
+
+
+# Ports and secrets
+
+
+def port_publish(workspace_id: str, guest_port: int, host_port: int | None) -> Request[PortInfo]:
+    arguments = {"workspace_id": workspace_id, "guest_port": guest_port, "host_port": host_port}
+    return Request("port_publish", arguments, lambda made: PortInfo.read(made["published_port"]))
+
+
+def port_list(workspace_id: str) -> Request[PortList]:
+    return Request("port_list", {"workspace_id": workspace_id}, _each("published_ports", PortInfo.read))
+
+
+def port_remove(workspace_id: str, host_port: int) -> Request[None]:
+    return Request("port_remove", {"workspace_id": workspace_id, "host_port": host_port}, nothing)
+
+
+def secret_set(workspace_id: str, name: str, value: str) -> Request[None]:
+    arguments = {"workspace_id": workspace_id, "secrets": [{"name": name, "value": value}]}
+    return Request("secret_set", arguments, nothing)
+
+
+def secret_list(workspace_id: str) -> Request[Names]:
+    return Request("secret_list", {"workspace_id": workspace_id}, _each("secrets", lambda one: str(one["name"])))
+
+
+def secret_remove(workspace_id: str, name: str) -> Request[None]:
+    return Request("secret_remove", {"workspace_id": workspace_id, "secret_name": name}, nothing)
 
 
 # Shells

@@ -5,61 +5,36 @@ This file must not say what an operation takes or answers: ``_requests`` does.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, TypeVar, Unpack
 
 from pyro_mcp import _native
 from pyro_mcp import _requests as requests
-from pyro_mcp._requests import (
-    Command,
-    CreateOptions,
-    FileEntries,
-    HostPath,
-    Request,
-    ServiceList,
-    SignalName,
-    SnapshotList,
+from pyro_mcp._requests import Command, CreateOptions, HostPath, Request
+from pyro_mcp.aio_parts import (
+    AsyncFiles,
+    AsyncJob,
+    AsyncPorts,
+    AsyncSecrets,
+    AsyncServices,
+    AsyncShell,
+    AsyncSnapshots,
 )
+from pyro_mcp.aio_streams import AsyncExecStream, readable
 from pyro_mcp.client import Pyro
 from pyro_mcp.errors import error_from
-from pyro_mcp.results import (
-    Diff,
-    Document,
-    ExecResult,
-    FileContent,
-    ServiceInfo,
-    ServiceOutput,
-    ShellOutput,
-    SnapshotInfo,
-)
+from pyro_mcp.results import Diff, Document, ExecResult
 
 T = TypeVar("T")
-
-
-async def _readable(descriptor: int) -> None:
-    """Returns once something can be read there."""
-    loop = asyncio.get_running_loop()
-    readable: asyncio.Future[None] = loop.create_future()
-
-    def tell() -> None:
-        if not readable.done():
-            readable.set_result(None)
-
-    loop.add_reader(descriptor, tell)
-    try:
-        await readable
-    finally:
-        loop.remove_reader(descriptor)
 
 
 async def _answer(client: Pyro, request: Request[T]) -> Document:
     """Carries it out. A task that is cancelled meanwhile cancels it too."""
     call = client._begin(request.operation, request.arguments)
     try:
-        await _readable(call.fileno())
+        await readable(call.fileno())
     except BaseException:
         call.cancel()
         raise
@@ -78,6 +53,8 @@ class AsyncWorkspace:
         self._client = client or Pyro()
         self._id = workspace_id
         self.files = AsyncFiles(self)
+        self.ports = AsyncPorts(self)
+        self.secrets = AsyncSecrets(self)
         self.services = AsyncServices(self)
         self.snapshots = AsyncSnapshots(self)
 
@@ -124,9 +101,9 @@ class AsyncWorkspace:
         """Start a stopped one."""
         await self._ask(requests.simple("workspace_start", self.id))
 
-    async def stop(self) -> None:
-        """Stop its guest; its data stays."""
-        await self._ask(requests.simple("workspace_stop", self.id))
+    async def stop(self, *, keep_memory: bool = False) -> None:
+        """Stop its guest; its data stays, and memory and processes too if asked."""
+        await self._ask(requests.stop(self.id, keep_memory))
 
     async def delete(self) -> None:
         """Delete it with everything in it."""
@@ -136,9 +113,27 @@ class AsyncWorkspace:
         """Go back to a snapshot, the whole disk of it."""
         await self._ask(requests.reset(self.id, snapshot))
 
-    async def push(self, source: HostPath, dest: str = "/workspace") -> Document:
-        """Bring a folder or archive of this host in."""
-        return await self._ask(requests.push(self.id, source, dest))
+    async def fork(self, count: int = 1, *, name_prefix: str | None = None) -> list[AsyncWorkspace]:
+        """Make running workspaces that begin where this one is, processes included; each has an identity of its own."""
+        made = await self._ask(requests.fork(self.id, count, name_prefix))
+        return [AsyncWorkspace(child, self._client) for child in made]
+
+    async def push(
+        self,
+        source: HostPath,
+        dest: str = "/workspace",
+        *,
+        delete: bool = False,
+        exclude: Sequence[str] = (),
+    ) -> Document:
+        """Bring a folder or archive of this host in: only what differs, whole or not at all."""
+        return await self._ask(requests.push(self.id, source, dest, delete, list(exclude)))
+
+    async def pull(
+        self, source: str, target: HostPath, *, delete: bool = False, exclude: Sequence[str] = ()
+    ) -> Document:
+        """Bring a folder of this host up to date with one of the guest."""
+        return await self._ask(requests.pull(self.id, source, target, delete, list(exclude)))
 
     async def export(self, path: str, output_path: HostPath) -> Document:
         """Copy a file or folder out, to a path where nothing is."""
@@ -182,6 +177,24 @@ class AsyncWorkspace:
         """Run a command and read what it prints while it runs: iterate over pairs of ``"stdout"`` or ``"stderr"`` and bytes."""
         asked = requests.asked(command, timeout_seconds, env, cwd, user, input, secret_env)
         return AsyncExecStream(self._client._begin_exec(self.id, asked))
+
+    async def exec_detached(
+        self,
+        command: Command,
+        *,
+        timeout_seconds: int = 0,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+        secret_env: Mapping[str, str] | None = None,
+    ) -> AsyncJob:
+        """Start a command and do not wait for it; 0 is no time limit."""
+        request = requests.run_detached(self.id, command, timeout_seconds, env, cwd, user, secret_env)
+        return AsyncJob(self, await self._ask(request))
+
+    def job(self, job_id: int) -> AsyncJob:
+        """A command that was started before: its number is its result's ``sequence``, or the job's ``id``."""
+        return AsyncJob(self, job_id)
 
     async def shell(
         self,
@@ -239,176 +252,3 @@ class AsyncSandbox(AsyncWorkspace):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.delete()
-
-
-class AsyncExecStream:
-    """A command under way: an asynchronous iterator over what it prints. Leaving its ``async with`` block, or forgetting it,
-    ends the command."""
-
-    def __init__(self, native: _native.Exec) -> None:
-        self._native = native
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> tuple[str, bytes]:
-        while True:
-            try:
-                chunk = self._native.try_read()
-            except BlockingIOError:
-                await _readable(self._native.fileno())
-                continue
-            if chunk is None:
-                # A command that could not be run has no end but this.
-                self._end()
-                raise StopAsyncIteration
-            return chunk
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the command with everything it started, if it still runs."""
-        self._native.close()
-
-    async def result(self) -> ExecResult:
-        """How it ended, once it has: what has not been read by then is in the result's ``stdout`` and ``stderr``."""
-        rest = {"stdout": bytearray(), "stderr": bytearray()}
-        async for source, chunk in self:
-            rest[source] += chunk
-        return requests.exec_result(self._end(), bytes(rest["stdout"]), bytes(rest["stderr"]))
-
-    def _end(self) -> Any:
-        try:
-            return json.loads(self._native.result())
-        except _native.OperationError as failure:
-            raise error_from(*failure.args) from None
-
-
-class AsyncShell:
-    """A shell on a terminal that belongs to its workspace. Leaving its ``async with`` block closes it."""
-
-    def __init__(self, workspace: AsyncWorkspace, shell_id: str) -> None:
-        self._workspace = workspace
-        #: Its id in the workspace.
-        self.id = shell_id
-        #: Where the next :meth:`read` begins, in everything that it ever printed.
-        self.cursor = 0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def write(self, text: str, *, append_newline: bool = True) -> None:
-        """Type into it."""
-        await self._workspace._ask(requests.shell_write(self._workspace.id, self.id, text, append_newline))
-
-    async def read(
-        self, *, wait_for_idle_ms: int | None = None, plain: bool = True, max_chars: int = 65536
-    ) -> ShellOutput:
-        """What it printed since the last call, after nothing was printed for ``wait_for_idle_ms`` if that is given."""
-        request = requests.shell_read(
-            self._workspace.id, self.id, self.cursor, max_chars, plain, wait_for_idle_ms
-        )
-        output = await self._workspace._ask(request)
-        self.cursor = output.next_cursor
-        return output
-
-    async def signal(self, signal_name: SignalName = "INT") -> None:
-        """Send a signal to what runs in it."""
-        await self._workspace._ask(requests.shell_signal(self._workspace.id, self.id, signal_name))
-
-    async def close(self) -> None:
-        """End it with everything that runs in it."""
-        await self._workspace._ask(requests.shell_close(self._workspace.id, self.id))
-
-
-class AsyncFiles:
-    """The files of a running workspace. Relative paths are below ``/workspace``."""
-
-    def __init__(self, workspace: AsyncWorkspace) -> None:
-        self._workspace = workspace
-
-    async def list(self, path: str = "/workspace", *, recursive: bool = False) -> FileEntries:
-        """The entries of a folder."""
-        return await self._workspace._ask(requests.file_list(self._workspace.id, path, recursive))
-
-    async def read(self, path: str, *, max_bytes: int = 65536) -> FileContent:
-        """The beginning of a file, and whether that is all of it."""
-        return await self._workspace._ask(requests.file_read(self._workspace.id, path, max_bytes))
-
-    async def write(self, path: str, text: str) -> None:
-        """Write a file, with the folders above it."""
-        await self._workspace._ask(requests.file_write(self._workspace.id, path, text))
-
-    async def patch(self, text: str) -> Document:
-        """Apply a unified or git patch: all of it, or nothing."""
-        return await self._workspace._ask(requests.patch(self._workspace.id, text))
-
-
-class AsyncSnapshots:
-    """The snapshots of a workspace: whole disks."""
-
-    def __init__(self, workspace: AsyncWorkspace) -> None:
-        self._workspace = workspace
-
-    async def create(self, name: str) -> SnapshotInfo:
-        """Keep the disk as it is now."""
-        return await self._workspace._ask(requests.snapshot_create(self._workspace.id, name))
-
-    async def list(self) -> SnapshotList:
-        """The baseline first, then the newest."""
-        return await self._workspace._ask(requests.snapshot_list(self._workspace.id))
-
-    async def delete(self, name: str) -> None:
-        """Forget one."""
-        await self._workspace._ask(requests.snapshot_delete(self._workspace.id, name))
-
-
-class AsyncServices:
-    """Commands of a workspace that stay, by name."""
-
-    def __init__(self, workspace: AsyncWorkspace) -> None:
-        self._workspace = workspace
-
-    async def start(
-        self,
-        name: str,
-        command: str,
-        *,
-        cwd: str = "/workspace",
-        readiness: Mapping[str, str] | None = None,
-        ready_timeout_seconds: int = 30,
-        publish: Sequence[int | tuple[int, int]] = (),
-        secret_env: Mapping[str, str] | None = None,
-    ) -> ServiceInfo:
-        """Start one and wait until it is ready. ``publish`` are ports of the guest, or pairs of the host's and the guest's."""
-        request = requests.service_start(
-            self._workspace.id, name, command, cwd, readiness, ready_timeout_seconds, publish, secret_env
-        )
-        return await self._workspace._ask(request)
-
-    async def list(self) -> ServiceList:
-        """All of them."""
-        return await self._workspace._ask(requests.service_list(self._workspace.id))
-
-    async def status(self, name: str) -> ServiceInfo:
-        """How one is."""
-        return await self._workspace._ask(requests.service("service_status", self._workspace.id, name))
-
-    async def logs(self, name: str, *, tail_lines: int | None = 200) -> ServiceOutput:
-        """The last lines that one printed; all that is kept for ``None``."""
-        return await self._workspace._ask(requests.service_logs(self._workspace.id, name, tail_lines))
-
-    async def stop(self, name: str) -> ServiceInfo:
-        """Stop one."""
-        return await self._workspace._ask(requests.service("service_stop", self._workspace.id, name))

@@ -140,3 +140,33 @@ class ShellOutput(Result):
     state: str = "running"
     truncated: bool = False
     exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PortInfo(Result):
+    """A port of the guest on this host."""
+
+    guest_port: int
+    host_port: int
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo(Result):
+    """How a command is that nobody waited for."""
+
+    job_id: int
+    #: ``running``, ``exited`` or ``lost``.
+    state: str
+    exit_code: int | None = None
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutput(JobInfo):
+    """What it has printed."""
+
+    stdout: str = ""
+    stderr: str = ""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False

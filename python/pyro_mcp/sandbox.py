@@ -5,35 +5,16 @@ This file must not say what an operation takes or answers: ``_requests`` does.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, TypeVar, Unpack
 
-from pyro_mcp import _native
 from pyro_mcp import _requests as requests
-from pyro_mcp._requests import (
-    Command,
-    CreateOptions,
-    FileEntries,
-    HostPath,
-    Request,
-    ServiceList,
-    SignalName,
-    SnapshotList,
-)
+from pyro_mcp._requests import Command, CreateOptions, HostPath, Request
 from pyro_mcp.client import Pyro
-from pyro_mcp.errors import error_from
-from pyro_mcp.results import (
-    Diff,
-    Document,
-    ExecResult,
-    FileContent,
-    ServiceInfo,
-    ServiceOutput,
-    ShellOutput,
-    SnapshotInfo,
-)
+from pyro_mcp.parts import Files, Job, Ports, Secrets, Services, Shell, Snapshots
+from pyro_mcp.results import Diff, Document, ExecResult
+from pyro_mcp.streams import ExecStream
 
 T = TypeVar("T")
 
@@ -46,6 +27,8 @@ class Workspace:
         self._client = client or Pyro()
         self._id = workspace_id
         self.files = Files(self)
+        self.ports = Ports(self)
+        self.secrets = Secrets(self)
         self.services = Services(self)
         self.snapshots = Snapshots(self)
 
@@ -92,9 +75,9 @@ class Workspace:
         """Start a stopped one."""
         self._ask(requests.simple("workspace_start", self.id))
 
-    def stop(self) -> None:
-        """Stop its guest; its data stays."""
-        self._ask(requests.simple("workspace_stop", self.id))
+    def stop(self, *, keep_memory: bool = False) -> None:
+        """Stop its guest; its data stays, and memory and processes too if asked."""
+        self._ask(requests.stop(self.id, keep_memory))
 
     def delete(self) -> None:
         """Delete it with everything in it."""
@@ -104,9 +87,27 @@ class Workspace:
         """Go back to a snapshot, the whole disk of it."""
         self._ask(requests.reset(self.id, snapshot))
 
-    def push(self, source: HostPath, dest: str = "/workspace") -> Document:
-        """Bring a folder or archive of this host in."""
-        return self._ask(requests.push(self.id, source, dest))
+    def fork(self, count: int = 1, *, name_prefix: str | None = None) -> list[Workspace]:
+        """Make running workspaces that begin where this one is, processes included; each has an identity of its own."""
+        made = self._ask(requests.fork(self.id, count, name_prefix))
+        return [Workspace(child, self._client) for child in made]
+
+    def push(
+        self,
+        source: HostPath,
+        dest: str = "/workspace",
+        *,
+        delete: bool = False,
+        exclude: Sequence[str] = (),
+    ) -> Document:
+        """Bring a folder or archive of this host in: only what differs, whole or not at all."""
+        return self._ask(requests.push(self.id, source, dest, delete, list(exclude)))
+
+    def pull(
+        self, source: str, target: HostPath, *, delete: bool = False, exclude: Sequence[str] = ()
+    ) -> Document:
+        """Bring a folder of this host up to date with one of the guest."""
+        return self._ask(requests.pull(self.id, source, target, delete, list(exclude)))
 
     def export(self, path: str, output_path: HostPath) -> Document:
         """Copy a file or folder out, to a path where nothing is."""
@@ -150,6 +151,24 @@ class Workspace:
         """Run a command and read what it prints while it runs: iterate over pairs of ``"stdout"`` or ``"stderr"`` and bytes."""
         asked = requests.asked(command, timeout_seconds, env, cwd, user, input, secret_env)
         return ExecStream(self._client._begin_exec(self.id, asked))
+
+    def exec_detached(
+        self,
+        command: Command,
+        *,
+        timeout_seconds: int = 0,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+        secret_env: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Start a command and do not wait for it; 0 is no time limit."""
+        request = requests.run_detached(self.id, command, timeout_seconds, env, cwd, user, secret_env)
+        return Job(self, self._ask(request))
+
+    def job(self, job_id: int) -> Job:
+        """A command that was started before: its number is its result's ``sequence``, or the job's ``id``."""
+        return Job(self, job_id)
 
     def shell(
         self,
@@ -207,170 +226,3 @@ class Sandbox(Workspace):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.delete()
-
-
-class ExecStream:
-    """A command under way: an iterator over what it prints. Leaving its ``with`` block, or forgetting it, ends the command."""
-
-    def __init__(self, native: _native.Exec) -> None:
-        self._native = native
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        return self
-
-    def __next__(self) -> tuple[str, bytes]:
-        chunk = self._native.read()
-        if chunk is None:
-            # A command that could not be run has no end but this.
-            self._end()
-            raise StopIteration
-        return chunk
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the command with everything it started, if it still runs."""
-        self._native.close()
-
-    def result(self) -> ExecResult:
-        """How it ended, once it has: what has not been read by then is in the result's ``stdout`` and ``stderr``."""
-        rest = {"stdout": bytearray(), "stderr": bytearray()}
-        for source, chunk in self:
-            rest[source] += chunk
-        return requests.exec_result(self._end(), bytes(rest["stdout"]), bytes(rest["stderr"]))
-
-    def _end(self) -> Any:
-        try:
-            return json.loads(self._native.result())
-        except _native.OperationError as failure:
-            raise error_from(*failure.args) from None
-
-
-class Shell:
-    """A shell on a terminal that belongs to its workspace. Leaving its ``with`` block closes it."""
-
-    def __init__(self, workspace: Workspace, shell_id: str) -> None:
-        self._workspace = workspace
-        #: Its id in the workspace.
-        self.id = shell_id
-        #: Where the next :meth:`read` begins, in everything that it ever printed.
-        self.cursor = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def write(self, text: str, *, append_newline: bool = True) -> None:
-        """Type into it."""
-        self._workspace._ask(requests.shell_write(self._workspace.id, self.id, text, append_newline))
-
-    def read(
-        self, *, wait_for_idle_ms: int | None = None, plain: bool = True, max_chars: int = 65536
-    ) -> ShellOutput:
-        """What it printed since the last call, after nothing was printed for ``wait_for_idle_ms`` if that is given."""
-        request = requests.shell_read(
-            self._workspace.id, self.id, self.cursor, max_chars, plain, wait_for_idle_ms
-        )
-        output = self._workspace._ask(request)
-        self.cursor = output.next_cursor
-        return output
-
-    def signal(self, signal_name: SignalName = "INT") -> None:
-        """Send a signal to what runs in it."""
-        self._workspace._ask(requests.shell_signal(self._workspace.id, self.id, signal_name))
-
-    def close(self) -> None:
-        """End it with everything that runs in it."""
-        self._workspace._ask(requests.shell_close(self._workspace.id, self.id))
-
-
-class Files:
-    """The files of a running workspace. Relative paths are below ``/workspace``."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-
-    def list(self, path: str = "/workspace", *, recursive: bool = False) -> FileEntries:
-        """The entries of a folder."""
-        return self._workspace._ask(requests.file_list(self._workspace.id, path, recursive))
-
-    def read(self, path: str, *, max_bytes: int = 65536) -> FileContent:
-        """The beginning of a file, and whether that is all of it."""
-        return self._workspace._ask(requests.file_read(self._workspace.id, path, max_bytes))
-
-    def write(self, path: str, text: str) -> None:
-        """Write a file, with the folders above it."""
-        self._workspace._ask(requests.file_write(self._workspace.id, path, text))
-
-    def patch(self, text: str) -> Document:
-        """Apply a unified or git patch: all of it, or nothing."""
-        return self._workspace._ask(requests.patch(self._workspace.id, text))
-
-
-class Snapshots:
-    """The snapshots of a workspace: whole disks."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-
-    def create(self, name: str) -> SnapshotInfo:
-        """Keep the disk as it is now."""
-        return self._workspace._ask(requests.snapshot_create(self._workspace.id, name))
-
-    def list(self) -> SnapshotList:
-        """The baseline first, then the newest."""
-        return self._workspace._ask(requests.snapshot_list(self._workspace.id))
-
-    def delete(self, name: str) -> None:
-        """Forget one."""
-        self._workspace._ask(requests.snapshot_delete(self._workspace.id, name))
-
-
-class Services:
-    """Commands of a workspace that stay, by name."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-
-    def start(
-        self,
-        name: str,
-        command: str,
-        *,
-        cwd: str = "/workspace",
-        readiness: Mapping[str, str] | None = None,
-        ready_timeout_seconds: int = 30,
-        publish: Sequence[int | tuple[int, int]] = (),
-        secret_env: Mapping[str, str] | None = None,
-    ) -> ServiceInfo:
-        """Start one and wait until it is ready. ``publish`` are ports of the guest, or pairs of the host's and the guest's."""
-        request = requests.service_start(
-            self._workspace.id, name, command, cwd, readiness, ready_timeout_seconds, publish, secret_env
-        )
-        return self._workspace._ask(request)
-
-    def list(self) -> ServiceList:
-        """All of them."""
-        return self._workspace._ask(requests.service_list(self._workspace.id))
-
-    def status(self, name: str) -> ServiceInfo:
-        """How one is."""
-        return self._workspace._ask(requests.service("service_status", self._workspace.id, name))
-
-    def logs(self, name: str, *, tail_lines: int | None = 200) -> ServiceOutput:
-        """The last lines that one printed; all that is kept for ``None``."""
-        return self._workspace._ask(requests.service_logs(self._workspace.id, name, tail_lines))
-
-    def stop(self, name: str) -> ServiceInfo:
-        """Stop one."""
-        return self._workspace._ask(requests.service("service_stop", self._workspace.id, name))

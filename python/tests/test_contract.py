@@ -7,7 +7,7 @@ import unittest
 
 import pyro_mcp
 from contract import CONSTRUCTOR, methods
-from pyro_mcp import Pyro, _native, aio, errors, sandbox
+from pyro_mcp import Pyro, _native, aio, aio_parts, aio_streams, errors, parts, sandbox, streams
 
 
 def signature(function, *, bound=True):
@@ -123,12 +123,18 @@ class Errors(unittest.TestCase):
 
 
 class Layers(unittest.TestCase):
-    PAIRS = ("Workspace", "Sandbox", "ExecStream", "Shell", "Files", "Snapshots", "Services")
+    MODULES = ((sandbox, aio), (parts, aio_parts), (streams, aio_streams))
 
     def test_what_can_be_waited_for_can_be_awaited(self):
         renamed = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
-        for name in self.PAIRS:
-            waits, awaits = getattr(sandbox, name), getattr(aio, f"Async{name}")
+        pairs = [
+            (name, waits, getattr(other, f"Async{name}"))
+            for module, other in self.MODULES
+            for name, waits in vars(module).items()
+            if inspect.isclass(waits) and waits.__module__ == module.__name__
+        ]
+        self.assertEqual(len(pairs), 10)
+        for name, waits, awaits in pairs:
             for method, value in vars(waits).items():
                 other = vars(awaits).get(renamed.get(method, method))
                 self.assertIsNotNone(other, f"{name}.{method}")

@@ -66,6 +66,55 @@ class Objects(GuestCase):
                 while "\n42" not in text:
                     text += shell.read(wait_for_idle_ms=50).output
 
+    def test_children_begin_where_their_parent_is(self):
+        with Sandbox(ENVIRONMENT, client=self.pyro) as box:
+            box.files.write("note", "shared")
+            children = box.fork(2, name_prefix="child")
+            self.addCleanup(lambda: [child.delete() for child in children])
+            for number, child in enumerate(children):
+                child.files.write("note", f"own {number}")
+            self.assertEqual(box.files.read("note").content, "shared")
+            self.assertEqual([child.files.read("note").content for child in children], ["own 0", "own 1"])
+            self.assertEqual({child.info()["name"] for child in children}, {"child-1", "child-2"})
+
+    def test_a_job_outlives_who_started_it(self):
+        with Sandbox(ENVIRONMENT, client=self.pyro) as box:
+            begun = box.exec_detached("echo begun; until [ -e go ]; do sleep 0.05; done; exit 7").id
+            job = box.job(begun)
+            self.assertEqual((job.wait(1).state, job.wait(1).exit_code), ("running", None))
+            box.files.write("go", "")
+            ended = job.wait(60)
+            self.assertEqual((ended.state, ended.exit_code, job.output().stdout), ("exited", 7, "begun\n"))
+            other = box.exec_detached("sleep 1000")
+            other.signal("KILL")
+            self.assertEqual(other.wait(60).exit_code, 137)
+
+    def test_files_are_found_moved_and_brought_back(self):
+        here = self.folder()
+        with Sandbox(ENVIRONMENT, client=self.pyro) as box:
+            box.files.write("src/a.c", "int main;\n// TODO: args\n")
+            found = box.files.search("TODO", glob=["*.c"])
+            self.assertEqual([(one["path"], one["line"]) for one in found], [("/workspace/src/a.c", 2)])
+            box.files.move("src/a.c", "src/b.c")
+            self.assertEqual(box.files.stat("src/b.c").size_bytes, 24)
+            box.pull("src", here / "out")
+            self.assertTrue((here / "out" / "b.c").exists())
+            box.files.delete("src", recursive=True)
+            self.assertEqual(box.files.list(), [])
+
+    def test_a_port_and_a_secret_come_and_go(self):
+        with Sandbox(ENVIRONMENT, client=self.pyro) as box:
+            port = box.ports.publish(8000)
+            self.assertEqual((port.guest_port, port.host), (8000, "127.0.0.1"))
+            self.assertEqual(box.ports.list(), [port])
+            box.ports.remove(port.host_port)
+            self.assertEqual(box.ports.list(), [])
+            box.secrets.set("TOKEN", "hidden-value-5678")
+            self.assertEqual(box.secrets.list(), ["TOKEN"])
+            self.assertEqual(box.exec("echo $T", secret_env={"TOKEN": "T"}).stdout, "[REDACTED]\n")
+            box.secrets.remove("TOKEN")
+            self.assertEqual(box.secrets.list(), [])
+
     def test_what_is_printed_is_read_while_the_command_runs(self):
         with Sandbox(ENVIRONMENT, client=self.pyro) as box:
             command = "echo first; until [ -e go ]; do sleep 0.05; done; echo second >&2; exit 6"
