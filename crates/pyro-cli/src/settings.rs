@@ -77,11 +77,7 @@ pub struct SettingsError {
 ///
 /// # Errors
 /// [`SettingsError`].
-pub fn config_for(
-    caller: &str,
-    engine: Option<&str>,
-    supervisor: PathBuf,
-) -> Result<Config, SettingsError> {
+pub fn config_for(caller: &str, engine: Option<&str>, supervisor: PathBuf) -> Result<Config, SettingsError> {
     let named = engine.map(str::to_owned).or_else(|| text(env_vars::PYRO_ENGINE));
     let config = config(named.as_deref().unwrap_or("auto"), exit::FAILED).map_err(Failure::into_settings)?;
     Ok(Config { caller: caller.to_owned(), supervisor, ..config })

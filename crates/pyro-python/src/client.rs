@@ -30,8 +30,7 @@ impl Client {
         state_dir: Option<PathBuf>,
         cache_dir: Option<PathBuf>,
     ) -> PyResult<Self> {
-        let mut config =
-            pyro_cli::config_for("python", engine, program.clone()).map_err(Failure::from)?;
+        let mut config = pyro_cli::config_for("python", engine, program.clone()).map_err(Failure::from)?;
         config.state_dir = state_dir.unwrap_or(config.state_dir);
         config.cache_dir = cache_dir.unwrap_or(config.cache_dir);
         // Whoever can call this can do with the host as they please anyway.

@@ -66,7 +66,8 @@ impl Asked {
         let secret_env = self.secret_env.into_iter().map(secret).collect::<Result<Vec<_>, _>>();
         let spec = ExecSpec {
             command,
-            timeout: timeout.map_err(|error| Failure::new(pyro::code::LIMIT_EXCEEDED, error.to_string(), ""))?,
+            timeout: timeout
+                .map_err(|error| Failure::new(pyro::code::LIMIT_EXCEEDED, error.to_string(), ""))?,
             env: self.env.into_iter().collect(),
             cwd: self.cwd,
             user: self.user,

@@ -7,7 +7,12 @@ use pyro::Coded;
 use pyro::code;
 use pyro_cli::SettingsError;
 
-create_exception!(pyro_mcp._native, OperationError, PyException, "A failure: its code, its text and its hint.");
+create_exception!(
+    pyro_mcp._native,
+    OperationError,
+    PyException,
+    "A failure: its code, its text and its hint."
+);
 
 /// A failure on its way to Python.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +23,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(
-        code: impl Into<String>,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn new(code: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), hint: hint.into() }
     }
 
