@@ -19,6 +19,8 @@ mod full_disk;
 mod host_compat;
 mod jobs;
 mod load;
+mod mcp;
+mod mcp_python;
 mod one_shot;
 mod output;
 mod packs;

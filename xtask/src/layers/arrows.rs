@@ -30,7 +30,7 @@ const ROOMS: &[Room] = &[
         knows: &["pyro-proto", "pyro-engine", "pyro-image", "pyro-net", "pyro"],
         never: &["clap"],
     },
-    Room { name: "xtask", knows: &["pyro", "pyro-cli", "pyro-image"], never: &[] },
+    Room { name: "xtask", knows: &["pyro", "pyro-cli", "pyro-image", "pyro-mcp"], never: &[] },
 ];
 
 /// Dev only: nothing may depend on it but tests.

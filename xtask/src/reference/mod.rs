@@ -3,6 +3,7 @@
 
 mod commands;
 mod tables;
+mod tools;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ fn pages() -> Vec<Page> {
     vec![
         page("cli.md", commands::page(pyro_cli::command(), pyro_cli::EXIT_CODES)),
         page("environment-variables.md", tables::environment_variables(pyro_cli::ENV_VARS)),
+        page("mcp-tools.md", tools::page(pyro_mcp::operations::table())),
         page("error-codes.md", tables::error_codes(pyro::code::ALL)),
     ]
 }

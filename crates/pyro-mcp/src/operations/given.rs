@@ -122,8 +122,9 @@ pub(super) mod default {
         tree: String = "tree".to_owned();
         patch_bytes: usize = 256 * 1024;
         diff_limit: usize = 1000;
-        logs_last: usize = 50;
-        logs_bytes: usize = 16 * 1024;
+        logs_last: usize = 20;
+        logs_bytes: usize = 8 * 1024;
         jobs_last: usize = 100;
+        workspaces_limit: usize = 200;
     }
 }

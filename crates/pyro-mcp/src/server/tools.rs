@@ -7,14 +7,15 @@ use crate::operations::OperationError;
 use crate::operations::table;
 use pyro::code;
 use rmcp::model::CallToolResult;
+use rmcp::model::ContentBlock;
 use rmcp::model::JsonObject;
 use rmcp::model::Tool;
 use rmcp::model::ToolAnnotations;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Most bytes of one result, which stands in a message twice; clients take messages of 16 MiB.
-const RESULT_BYTES_MAX: usize = 7 << 20;
+/// Most bytes of one result, as it travels: there are clients that take no event of more than 1 MiB.
+const RESULT_BYTES_MAX: usize = 1_000_000;
 
 /// An argument that a model is not told of, and that is refused with a code of its own if it finds it.
 const HIDDEN: &str = "allow_host_compat";
@@ -104,23 +105,31 @@ fn object(schema: &Value) -> JsonObject {
     schema.as_object().cloned().unwrap_or_default()
 }
 
-/// What a call came to, as a client is told: a failure of a tool is a result, which a model can read.
+/// What a call came to, as a client is told: a failure of a tool is a result, which a model can read. A document stands in it
+/// twice, as text for older clients too; the text goes first when there is not room for both.
 pub(super) fn result(outcome: Result<Value, OperationError>) -> CallToolResult {
-    let outcome = outcome.and_then(|document| {
-        let bytes = document.to_string().len();
-        if bytes > RESULT_BYTES_MAX {
-            let text = format!(
-                "the result has {bytes} bytes, more than the {RESULT_BYTES_MAX} that fit into a message"
-            );
-            return Err(OperationError::new(code::LIMIT_EXCEEDED, text)
-                .hint("ask for less at once: a smaller limit or max_bytes, and go on from the cursor"));
-        }
-        Ok(document)
-    });
-    match outcome {
-        Ok(document) => CallToolResult::structured(document),
-        Err(error) => CallToolResult::structured_error(error.document()),
+    let document = match outcome {
+        Ok(document) => document,
+        Err(error) => return CallToolResult::structured_error(error.document()),
+    };
+    let mut result = CallToolResult::structured(document);
+    if length(&result) <= RESULT_BYTES_MAX {
+        return result;
     }
+    result.content = vec![ContentBlock::text("the result is long, and in structuredContent alone")];
+    let bytes = length(&result);
+    if bytes <= RESULT_BYTES_MAX {
+        return result;
+    }
+    let text =
+        format!("the result has {bytes} bytes, more than the {RESULT_BYTES_MAX} that fit into a message");
+    let error = OperationError::new(code::LIMIT_EXCEEDED, text)
+        .hint("ask for less at once, by a smaller limit or fewer bytes, and go on from the cursor");
+    CallToolResult::structured_error(error.document())
+}
+
+fn length(result: &CallToolResult) -> usize {
+    serde_json::to_string(result).map_or(usize::MAX, |text| text.len())
 }
 
 #[cfg(test)]
@@ -170,6 +179,10 @@ mod tests {
         assert_eq!(failed.structured_content, Some(json!({ "error": "y", "code": "x", "hint": "z" })));
         let large = result(Ok(json!({ "a": "x".repeat(RESULT_BYTES_MAX) })));
         assert_eq!(large.structured_content.unwrap()["code"], code::LIMIT_EXCEEDED);
-        assert_eq!(result(Ok(json!({ "a": 1 }))).structured_content, Some(json!({ "a": 1 })));
+        let long = json!({ "a": "\n".repeat(RESULT_BYTES_MAX / 3) });
+        let halved = result(Ok(long.clone()));
+        assert!(length(&halved) <= RESULT_BYTES_MAX && halved.structured_content == Some(long));
+        let short = result(Ok(json!({ "a": 1 })));
+        assert_eq!(serde_json::to_value(&short.content[0]).unwrap()["text"], "{\"a\":1}");
     }
 }

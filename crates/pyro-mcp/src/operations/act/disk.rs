@@ -12,9 +12,7 @@ use pyro::workspace::DiskExportSpec;
 use pyro::workspace::ReadSpec;
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// Most entries that are given back at once: what is given back has to fit into a message.
-const ENTRIES_MAX: usize = 20_000;
+use serde_json::json;
 
 /// Most bytes of one read.
 const READ_BYTES_MAX: u64 = 4 << 20;
@@ -36,6 +34,12 @@ struct List {
     recursive: bool,
     /// Look into this snapshot.
     snapshot: Option<String>,
+    /// Entries after which the page ends; next_cursor then says where to go on.
+    #[serde(default = "default::list_limit")]
+    limit: usize,
+    /// The next_cursor of the page before.
+    #[serde(default)]
+    cursor: usize,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -76,17 +80,20 @@ impl Action for List {
         anything. Of a running workspace use workspace_file_list.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] =
-        &["workspace_id:str path:str recursive:bool entries:list truncated:bool"];
+        &["workspace_id:str path:str recursive:bool entries:list truncated:bool next_cursor:int?"];
 
     async fn run(self, with: &Context<'_>) -> Outcome {
         let snapshot = self.snapshot.as_deref().map(given::name).transpose()?;
         let workspace = with.find(&self.workspace_id)?;
         let mut list = workspace.disk_list(self.path.as_bytes(), self.recursive, snapshot.as_ref()).await?;
-        if list.entries.len() > ENTRIES_MAX {
-            list.entries.truncate(ENTRIES_MAX);
-            list.truncated = true;
-        }
-        Ok(workspace.describe_disk_list(&list))
+        let end = self.cursor.saturating_add(self.limit).min(list.entries.len());
+        let next = (end < list.entries.len()).then_some(end);
+        list.entries.truncate(end);
+        list.entries.drain(..self.cursor.min(end));
+        list.truncated |= next.is_some();
+        let mut document = workspace.describe_disk_list(&list);
+        document["next_cursor"] = json!(next);
+        Ok(document)
     }
 }
 

@@ -23,6 +23,8 @@ use pyro::workspace::Update as Change;
 use pyro::workspace::Workspace;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
@@ -109,6 +111,12 @@ struct List {
     labels: Option<BTreeMap<String, String>>,
     /// Only those in this state: started, stopped, suspended, creating, busy or broken.
     state: Option<String>,
+    /// Workspaces after which the page ends; next_cursor then says where to go on.
+    #[serde(default = "default::workspaces_limit")]
+    limit: usize,
+    /// The next_cursor of the page before.
+    #[serde(default)]
+    cursor: usize,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -261,11 +269,20 @@ impl Action for List {
     const DESCRIPTION: &'static str = "List all workspaces, the last used first: ids, names, labels, states. Use it to find \
         one again. Example: {\"labels\": {\"task\": \"review\"}}.";
     const HINTS: Hints = Hints::READS;
-    const OUTPUT: &'static [&'static str] = &["count:int workspaces:list"];
+    const OUTPUT: &'static [&'static str] = &["count:int total_count:int next_cursor:int? workspaces:list"];
 
     async fn run(self, with: &Context<'_>) -> Outcome {
         let labels = given::labels(self.labels.unwrap_or_default())?;
-        Ok(with.workspaces()?.describe_list(&labels, self.state.as_deref())?)
+        let mut document = with.workspaces()?.describe_list(&labels, self.state.as_deref())?;
+        let Value::Array(mut all) = document["workspaces"].take() else { return Ok(document) };
+        let (total, end) = (all.len(), self.cursor.saturating_add(self.limit).min(all.len()));
+        all.truncate(end);
+        all.drain(..self.cursor.min(end));
+        document["count"] = json!(all.len());
+        document["total_count"] = json!(total);
+        document["next_cursor"] = json!((end < total).then_some(end));
+        document["workspaces"] = Value::Array(all);
+        Ok(document)
     }
 }
 
