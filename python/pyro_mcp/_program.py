@@ -10,8 +10,8 @@ from pyro_mcp.errors import HostError
 
 def _candidates() -> list[str]:
     packages = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    # <prefix>/lib/pythonX.Y/site-packages, and the folder of `pip install --target`.
-    prefixes = [os.path.dirname(os.path.dirname(os.path.dirname(packages))), packages, sys.prefix]
+    # The folder of `pip install --target`, and <prefix>/lib/pythonX.Y/site-packages.
+    prefixes = [packages, os.path.dirname(os.path.dirname(os.path.dirname(packages))), sys.prefix]
     return [os.path.join(prefix, "bin", "pyro") for prefix in prefixes]
 
 

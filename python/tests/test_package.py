@@ -26,6 +26,12 @@ class Package(unittest.TestCase):
         done = subprocess.run([sys.executable, "-m", "pyro_mcp", "nonsense"], capture_output=True, check=False)
         self.assertEqual(done.returncode, 2)
 
+    def test_without_its_program_the_package_says_so(self):
+        code = "import os; os.access = lambda *_: False; from pyro_mcp import Pyro, HostError\n"
+        code += "try: Pyro()\nexcept HostError as error: print(error.code, '|', error.hint, '|', error)"
+        said = prints(sys.executable, "-I", "-c", code)
+        self.assertRegex(said, r"^host_failed \| install the package again, with pip \| .*/bin/pyro ")
+
     def test_type_checkers_are_told(self):
         files = {str(file) for file in importlib.metadata.files("pyro-mcp")}
         self.assertLessEqual({"pyro_mcp/py.typed", "pyro_mcp/_native.pyi"}, files)
