@@ -17,6 +17,7 @@ mod files;
 mod forks;
 mod full_disk;
 mod host_compat;
+mod hosts;
 mod jobs;
 mod load;
 mod mcp;

@@ -42,6 +42,9 @@ pub enum Command {
     /// Serve MCP clients: coding agents, chat programs, your own.
     #[command(subcommand)]
     Mcp(commands::mcp::Mcp),
+    /// Tell programs that use MCP servers of `pyro mcp serve`.
+    #[command(subcommand)]
+    Host(commands::host::Host),
     /// Show what runs, and what it uses.
     Ps(commands::ps::Ps),
     /// Show what happened to workspaces.

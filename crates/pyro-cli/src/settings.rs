@@ -99,6 +99,20 @@ pub(crate) fn mcp_token() -> Option<String> {
     text(env_vars::PYRO_MCP_TOKEN)
 }
 
+/// The user's home folder, and that of programs' configurations.
+pub(crate) fn config_homes() -> Result<(PathBuf, PathBuf), Failure> {
+    let home = first_path(&[env_vars::HOME]).filter(|home| home.is_absolute()).ok_or_else(|| {
+        Failure::plain(
+            "home_missing",
+            "HOME names no folder",
+            "set HOME to an absolute path, or name the file with --config",
+            exit::FAILED,
+        )
+    })?;
+    let configs = first_path(&[env_vars::XDG_CONFIG_HOME]).filter(|configs| configs.is_absolute());
+    Ok((home.clone(), configs.unwrap_or_else(|| home.join(".config"))))
+}
+
 /// Whether colour and drawn progress are unwelcome.
 pub(crate) fn plain_output() -> bool {
     env::var_os(env_vars::NO_COLOR).is_some_and(|value| !value.is_empty())

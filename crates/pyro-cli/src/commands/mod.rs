@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod events;
 pub(crate) mod gc;
+pub(crate) mod host;
 pub(crate) mod man;
 pub(crate) mod mcp;
 pub(crate) mod ps;
@@ -33,6 +34,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Gc(command) => command.call(&cli.engine),
         Command::Completions(command) => Ok(command.call()),
         Command::Man(command) => command.call(),
+        Command::Host(command) => command.call(),
         Command::Mcp(command) => command.call(&cli.engine),
     }
 }
