@@ -24,7 +24,7 @@ class OneShot(GuestCase):
         self.assertEqual(run["cleanup"], {"vm_id": run["vm_id"], "deleted": True, "reason": "post_exec_cleanup"})
 
     def test_a_command_whose_time_is_up_ends_with_124(self):
-        run = self.pyro.run_in_vm(environment=ENVIRONMENT, command="echo begun; sleep 600", timeout_seconds=1)
+        run = self.pyro.run_in_vm(environment=ENVIRONMENT, command="echo begun; sleep 600", timeout_seconds=10)
         self.assertEqual((run["exit_code"], run["stdout"]), (124, "begun\n"))
 
     def test_a_guest_of_one_command_is_gone_after_it(self):
