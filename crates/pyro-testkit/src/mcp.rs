@@ -153,9 +153,8 @@ impl McpClient {
     /// What a call that was begun and succeeds gives back.
     #[track_caller]
     pub fn called(&mut self, id: u64) -> Value {
-        let mut answer = self.answer(id);
-        let result = &mut answer["result"];
-        assert_eq!(result["isError"], false, "{answer}");
+        let mut result = self.answer(id)["result"].take();
+        assert_eq!(result["isError"], false, "{result}");
         let document = result["structuredContent"].take();
         let text = result["content"][0]["text"].as_str().unwrap();
         assert_eq!(serde_json::from_str::<Value>(text).unwrap(), document, "text and structure differ");
@@ -166,9 +165,8 @@ impl McpClient {
     #[track_caller]
     pub fn refused(&mut self, tool: &str, arguments: Value) -> Value {
         let id = self.begin_call(tool, arguments);
-        let mut answer = self.answer(id);
-        let result = &mut answer["result"];
-        assert_eq!(result["isError"], true, "{answer}");
+        let mut result = self.answer(id)["result"].take();
+        assert_eq!(result["isError"], true, "{result}");
         result["structuredContent"].take()
     }
 
