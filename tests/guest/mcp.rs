@@ -4,14 +4,14 @@
 use crate::debian;
 use pyro_testkit::McpClient;
 use pyro_testkit::Sandbox;
+use pyro_testkit::processes;
 use serde_json::Value;
 use serde_json::json;
 use std::fs;
 
-/// A workspace of this server.
-fn workspace(client: &mut McpClient, more: Value) -> String {
-    let mut arguments = json!({ "environment": "debian:12" });
-    arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+/// A workspace of this server, made with these arguments and an environment.
+fn workspace(client: &mut McpClient, mut arguments: Value) -> String {
+    arguments["environment"] = json!("debian:12");
     client.call("workspace_create", arguments)["workspace_id"].as_str().unwrap().to_owned()
 }
 
@@ -101,6 +101,24 @@ fn a_cancelled_command_is_gone_within_a_second_and_pings_are_answered_meanwhile(
     assert_eq!(exec(&mut client, &id, gone)["exit_code"], 0);
     assert!(!client.is_answered(call), "a cancelled request is not answered");
     client.close();
+}
+
+#[test]
+fn a_cancelled_vm_is_gone() {
+    let home = debian();
+    let mut client = McpClient::start(&home, &[]);
+    let run = json!({ "environment": "debian:12", "command": "echo begun; exec sleep 600", "timeout_seconds": 900 });
+    let call = client.begin_call("vm_run", run);
+    client.wait_for_progress(call, "begun");
+    let is_engine = |user: &processes::User| user.command.contains("qemu");
+    let engines: Vec<_> = processes::using(home.home()).into_iter().filter(is_engine).collect();
+    assert_eq!(engines.len(), 1, "{engines:?}");
+    let engine = processes::open(engines[0].pid).unwrap();
+    client.notify("notifications/cancelled", json!({ "requestId": call }));
+    assert!(processes::ended(&engine), "its engine runs on");
+    client.request("ping", json!({}));
+    client.close();
+    home.assert_nothing_left();
 }
 
 /// A client that goes away takes what it runs with it.

@@ -76,12 +76,14 @@ impl McpClient {
     }
 
     /// Sends a notification.
-    pub fn notify(&mut self, method: &str, params: Value) {
+    pub fn notify(&mut self, method: &str, params: impl Into<Value>) {
+        let params: Value = params.into();
         self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
     }
 
     /// Sends a request and does not wait; its id.
-    pub fn begin(&mut self, method: &str, params: Value) -> u64 {
+    pub fn begin(&mut self, method: &str, params: impl Into<Value>) -> u64 {
+        let params: Value = params.into();
         self.last_id += 1;
         let id = self.last_id;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
@@ -89,7 +91,8 @@ impl McpClient {
     }
 
     /// Calls a tool and does not wait; the id of the request, which is also the token of its progress.
-    pub fn begin_call(&mut self, tool: &str, arguments: Value) -> u64 {
+    pub fn begin_call(&mut self, tool: &str, arguments: impl Into<Value>) -> u64 {
+        let arguments: Value = arguments.into();
         let token = self.last_id + 1;
         self.begin(
             "tools/call",
@@ -136,7 +139,7 @@ impl McpClient {
 
     /// A request's result.
     #[track_caller]
-    pub fn request(&mut self, method: &str, params: Value) -> Value {
+    pub fn request(&mut self, method: &str, params: impl Into<Value>) -> Value {
         let id = self.begin(method, params);
         let mut answer = self.answer(id);
         assert!(answer["error"].is_null(), "{method} failed: {answer}");
@@ -145,7 +148,7 @@ impl McpClient {
 
     /// What a tool that succeeds gives back.
     #[track_caller]
-    pub fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    pub fn call(&mut self, tool: &str, arguments: impl Into<Value>) -> Value {
         let id = self.begin_call(tool, arguments);
         self.called(id)
     }
@@ -153,9 +156,8 @@ impl McpClient {
     /// What a call that was begun and succeeds gives back.
     #[track_caller]
     pub fn called(&mut self, id: u64) -> Value {
-        let mut answer = self.answer(id);
-        let result = &mut answer["result"];
-        assert_eq!(result["isError"], false, "{answer}");
+        let mut result = self.answer(id)["result"].take();
+        assert_eq!(result["isError"], false, "{result}");
         let document = result["structuredContent"].take();
         let text = result["content"][0]["text"].as_str().unwrap();
         assert_eq!(serde_json::from_str::<Value>(text).unwrap(), document, "text and structure differ");
@@ -164,11 +166,10 @@ impl McpClient {
 
     /// What a tool that fails gives back: `{error, code, hint}`.
     #[track_caller]
-    pub fn refused(&mut self, tool: &str, arguments: Value) -> Value {
+    pub fn refused(&mut self, tool: &str, arguments: impl Into<Value>) -> Value {
         let id = self.begin_call(tool, arguments);
-        let mut answer = self.answer(id);
-        let result = &mut answer["result"];
-        assert_eq!(result["isError"], true, "{answer}");
+        let mut result = self.answer(id)["result"].take();
+        assert_eq!(result["isError"], true, "{result}");
         result["structuredContent"].take()
     }
 

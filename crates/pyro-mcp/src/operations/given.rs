@@ -46,7 +46,9 @@ pub(super) fn size(rules: &Rules, vcpus: u64, mem_mib: u64, disk_mib: u64) -> Re
 }
 
 /// Labels.
-pub(super) fn labels(given: BTreeMap<String, String>) -> Result<Vec<(LabelKey, LabelValue)>, OperationError> {
+pub(super) fn labels(
+    given: &BTreeMap<String, String>,
+) -> Result<Vec<(LabelKey, LabelValue)>, OperationError> {
     given.iter().map(|(key, value)| Ok((name(key)?, name(value)?))).collect()
 }
 

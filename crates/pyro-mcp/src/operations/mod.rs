@@ -13,6 +13,7 @@ mod host_path;
 mod output;
 mod progress;
 mod relay;
+mod repository;
 mod room;
 mod rules;
 mod schema;

@@ -112,7 +112,8 @@ impl Client {
     }
 
     /// The whole answer to a request; what the server asks meanwhile is answered.
-    pub(crate) async fn answer(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn answer(&mut self, method: &str, params: impl Into<Value>) -> Value {
+        let params: Value = params.into();
         self.last_id += 1;
         let id = self.last_id;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await;
@@ -130,14 +131,15 @@ impl Client {
         }
     }
 
-    pub(crate) async fn result(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn result(&mut self, method: &str, params: impl Into<Value>) -> Value {
         let mut answer = self.answer(method, params).await;
         assert!(answer["error"].is_null(), "{method}: {answer}");
         answer["result"].take()
     }
 
     /// What a tool says that refuses: `{error, code, hint}`.
-    pub(crate) async fn refused(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) async fn refused(&mut self, tool: &str, arguments: impl Into<Value>) -> Value {
+        let arguments: Value = arguments.into();
         let mut result = self.result("tools/call", json!({ "name": tool, "arguments": arguments })).await;
         assert_eq!(result["isError"], true, "{tool} took {result}");
         let document = result["structuredContent"].take();
@@ -150,7 +152,7 @@ impl Client {
     /// Fails if anything was made: a workspace, an environment, a file of a run.
     pub(crate) fn assert_nothing_made(&self) {
         let workspaces = std::fs::read_dir(self.home.path().join("state/workspaces"));
-        let count = workspaces.map_or(0, |entries| entries.count());
+        let count = workspaces.map_or(0, Iterator::count);
         assert_eq!(count, 0, "a workspace was made");
         assert!(!self.home.path().join("cache").exists(), "something was fetched");
     }

@@ -271,6 +271,14 @@ pub enum WorkspaceError {
         /// What it did.
         did: String,
     },
+    /// What is asked for does not fit into a message to the supervisor.
+    #[error("what is asked for has {bytes} bytes, more than the {most} of a message")]
+    RequestTooLarge {
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many it may have.
+        most: usize,
+    },
     /// The supervisor's own words.
     #[error("{}", .0.message)]
     Remote(Failure),
@@ -464,6 +472,7 @@ impl Coded for WorkspaceError {
             Self::TooManyLabels { .. } => code::LIMIT_EXCEEDED,
             Self::NetworkUnavailable { .. } => code::NETWORK_UNAVAILABLE,
             Self::Spawn { .. } | Self::Supervisor { .. } => code::SUPERVISOR_FAILED,
+            Self::RequestTooLarge { .. } => code::COMMAND_TOO_LARGE,
             Self::Remote(failure) => code::known(&failure.code),
             Self::DiskFiles(error) => error.code(),
             Self::Pack(error) => error.code(),
@@ -514,6 +523,7 @@ impl Coded for WorkspaceError {
             Self::NothingToChange => "say what shall change",
             Self::TooManyLabels { .. } => "clear some with 'pyro workspace update --clear-label'",
             Self::NetworkUnavailable { .. } => "use --network-policy off",
+            Self::RequestTooLarge { .. } => "put it into a file of the workspace, and name that",
             Self::Spawn { .. } => "check that the pyro program is still where it was",
             Self::Supervisor { .. } => {
                 "look into supervisor.log in the workspace's folder; 'pyro workspace start' starts it again"

@@ -8,6 +8,8 @@ use crate::operations::error::OperationError;
 use crate::operations::given;
 use crate::operations::given::default;
 use crate::operations::relay::relay;
+use crate::operations::repository;
+use crate::operations::rules::HostPaths;
 use crate::operations::table::Hints;
 use crate::operations::table::Operation;
 use pyro::code;
@@ -181,7 +183,7 @@ impl Create {
                 return Err(OperationError::arguments("seed_path and seed_git exclude each other"));
             }
             (Some(path), None) => SeedSource::Path(rules.host_paths.source(&path)?),
-            (None, Some(repository)) => git(with, repository)?,
+            (None, Some(repository)) => git(with, &repository)?,
             (None, None) => SeedSource::Empty,
         };
         let publish = self.published_ports.unwrap_or_default();
@@ -191,7 +193,7 @@ impl Create {
             ttl: TtlSeconds::new(self.ttl_seconds)?,
             retention_seconds: self.retention_seconds,
             name: self.name.as_deref().map(given::name).transpose()?,
-            labels: given::labels(self.labels.unwrap_or_default())?.into_iter().collect(),
+            labels: given::labels(&self.labels.unwrap_or_default())?.into_iter().collect(),
             network_policy: self.network_policy,
             seed,
             publish: publish.iter().map(PortGiven::spec).collect::<Result<_, _>>()?,
@@ -218,11 +220,15 @@ pub(super) async fn create(with: &Context<'_>, mut spec: CreateSpec) -> Result<W
 }
 
 /// A repository of the host, as it may be used.
-fn git(with: &Context<'_>, repository: String) -> Result<SeedSource, OperationError> {
-    let parsed = GitSource::parse(OsStr::new(&repository));
+fn git(with: &Context<'_>, repository: &str) -> Result<SeedSource, OperationError> {
+    let parsed = GitSource::parse(OsStr::new(repository));
     let parsed = parsed.map_err(|error| OperationError::from(&error as &dyn pyro::Coded))?;
     let given = parsed.path.to_str().ok_or_else(|| OperationError::arguments("seed_git is no UTF-8"))?;
-    let path = with.operations.rules().host_paths.source(given)?;
+    let paths = &with.operations.rules().host_paths;
+    let path = paths.source(given)?;
+    if *paths != HostPaths::Anywhere {
+        repository::check_whole(&path)?;
+    }
     let reference = parsed.reference.map(|reference| format!("#{reference}")).unwrap_or_default();
     Ok(SeedSource::Git(format!("{}{reference}", path.display())))
 }
@@ -272,7 +278,7 @@ impl Action for List {
     const OUTPUT: &'static [&'static str] = &["count:int total_count:int next_cursor:int? workspaces:list"];
 
     async fn run(self, with: &Context<'_>) -> Outcome {
-        let labels = given::labels(self.labels.unwrap_or_default())?;
+        let labels = given::labels(&self.labels.unwrap_or_default())?;
         let mut document = with.workspaces()?.describe_list(&labels, self.state.as_deref())?;
         let Value::Array(mut all) = document["workspaces"].take() else { return Ok(document) };
         let (total, end) = (all.len(), self.cursor.saturating_add(self.limit).min(all.len()));
@@ -315,7 +321,7 @@ impl Action for Update {
         let change = Change {
             name: self.name.as_deref().map(given::name).transpose()?,
             clear_name: self.clear_name,
-            labels: given::labels(self.labels.unwrap_or_default())?.into_iter().collect(),
+            labels: given::labels(&self.labels.unwrap_or_default())?.into_iter().collect(),
             clear_labels: keys.iter().map(|key| given::name(key)).collect::<Result<_, _>>()?,
             ttl_seconds: self.ttl_seconds.map(TtlSeconds::new).transpose()?.map(TtlSeconds::get),
             retention_seconds: self.retention_seconds,
