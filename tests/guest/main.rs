@@ -31,6 +31,7 @@ mod secrets;
 mod seeds;
 mod services;
 mod shells;
+mod short_forms;
 mod snapshots;
 mod syncs;
 mod templates;

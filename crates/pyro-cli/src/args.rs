@@ -36,6 +36,8 @@ pub enum Command {
     Env(commands::env::Env),
     /// Run one command in a guest of its own, and leave nothing.
     Run(Box<commands::run::Run>),
+    #[command(flatten)]
+    Short(Box<commands::short::Short>),
     /// Make, use and keep workspaces: guests that stay.
     #[command(subcommand, visible_alias = "ws")]
     Workspace(Box<commands::workspace::Workspace>),

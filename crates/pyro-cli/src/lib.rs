@@ -7,6 +7,7 @@ mod commands;
 mod env_vars;
 mod exit;
 mod failure;
+mod help;
 mod output;
 mod progress;
 mod settings;
@@ -14,26 +15,28 @@ mod signals;
 mod terminal;
 
 pub use args::Cli;
+pub use commands::short::SHORT_FORMS;
 pub use env_vars::ENV_VARS;
 pub use env_vars::EnvVar;
 pub use exit::EXIT_CODES;
 
 use clap::CommandFactory as _;
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use failure::Failure;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The whole command tree, for generated references, completions and man pages.
 pub fn command() -> clap::Command {
-    Cli::command()
+    help::grouped(Cli::command())
 }
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let json = failure::wants_json(&args);
-    let result = match Cli::try_parse_from(&args) {
+    let parsed = command().try_get_matches_from(&args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let result = match parsed {
         Ok(cli) => commands::dispatch(cli),
         Err(error) => Err(Failure::usage(&error)),
     };

@@ -10,6 +10,7 @@ pub(crate) mod gc;
 pub(crate) mod man;
 pub(crate) mod ps;
 pub(crate) mod run;
+pub(crate) mod short;
 pub(crate) mod supervise;
 pub(crate) mod workspace;
 
@@ -22,6 +23,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<i32, Failure> {
     match cli.command {
         Command::Env(command) => command.call(&cli.engine),
         Command::Run(command) => command.call(&cli.engine),
+        Command::Short(command) => command.long().call(&cli.engine),
         Command::Workspace(command) => command.call(&cli.engine),
         Command::Ps(command) => command.call(&cli.engine),
         Command::Events(command) => command.call(&cli.engine),

@@ -1,30 +1,30 @@
 //! `pyro workspace`: one file per command. This one only calls them, and holds what they share.
 
 mod connect;
-mod create;
-mod delete;
-mod diff;
+pub(super) mod create;
+pub(super) mod delete;
+pub(super) mod diff;
 mod disk;
-mod exec;
+pub(super) mod exec;
 mod export;
 mod file;
-mod fork;
+pub(super) mod fork;
 mod job;
-mod list;
-mod logs;
+pub(super) mod list;
+pub(super) mod logs;
 mod pack;
 mod patch;
 mod port;
 pub(crate) mod render;
-mod reset;
+pub(super) mod reset;
 mod secret;
 mod service;
-mod shell;
-mod snapshot;
-mod start;
-mod status;
-mod stop;
-mod sync;
+pub(super) mod shell;
+pub(super) mod snapshot;
+pub(super) mod start;
+pub(super) mod status;
+pub(super) mod stop;
+pub(super) mod sync;
 mod update;
 
 use crate::exit;
@@ -45,6 +45,7 @@ pub enum Workspace {
     /// Make a workspace and start its guest.
     Create(create::Create),
     /// List all workspaces, the last used first.
+    #[command(visible_alias = "ls")]
     List(list::List),
     /// Show how a workspace is.
     Status(status::Status),
@@ -59,6 +60,7 @@ pub enum Workspace {
     /// Go on with a workspace that was paused.
     Resume(start::Resume),
     /// Delete workspaces with everything in them.
+    #[command(visible_alias = "rm")]
     Delete(delete::Delete),
     /// Run a command in a workspace.
     Exec(exec::Exec),
