@@ -5,6 +5,7 @@
 mod audits;
 mod bad_input;
 mod bench;
+mod copies;
 mod crashes;
 mod diffs;
 mod disks;

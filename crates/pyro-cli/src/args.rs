@@ -36,6 +36,13 @@ pub enum Command {
     Env(commands::env::Env),
     /// Run one command in a guest of its own, and leave nothing.
     Run(Box<commands::run::Run>),
+    /// Copy files and folders between this host and workspaces, or from workspace to workspace.
+    ///
+    /// A path in a workspace is NAME:PATH, and relative to /workspace; NAME: is /workspace itself. A path of this host with a colon in
+    /// it is written ./a:b. As with `docker cp`, a file replaces a file, a folder goes into a folder that is there, FOLDER/. is what is
+    /// in it, and the folder to copy into must be there. A file never takes the place of a folder, nor a folder that of a file. With -
+    /// a tar archive is read from standard input, into a folder, or written to standard output.
+    Cp(commands::cp::Cp),
     #[command(flatten)]
     Short(Box<commands::short::Short>),
     /// Make, use and keep workspaces: guests that stay.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod cp;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod env;
@@ -23,6 +24,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<i32, Failure> {
     match cli.command {
         Command::Env(command) => command.call(&cli.engine),
         Command::Run(command) => command.call(&cli.engine),
+        Command::Cp(command) => command.call(&cli.engine),
         Command::Short(command) => command.long().call(&cli.engine),
         Command::Workspace(command) => command.call(&cli.engine),
         Command::Ps(command) => command.call(&cli.engine),

@@ -171,6 +171,9 @@ pub enum WorkspaceError {
     /// Work on its files failed.
     #[error(transparent)]
     Tool(#[from] crate::guest::ToolError),
+    /// A copy cannot be made.
+    #[error(transparent)]
+    Copy(#[from] super::copy::CopyError),
     /// Something about its files is wrong.
     #[error(transparent)]
     Files(#[from] super::files::FilesError),
@@ -448,6 +451,7 @@ impl Coded for WorkspaceError {
             Self::Stop(_) => code::SHUTDOWN_FORCED,
             Self::Guest { source, .. } => source.code(),
             Self::Tool(error) => error.code(),
+            Self::Copy(error) => error.code(),
             Self::Files(error) => error.code(),
             Self::Hung { .. } => code::GUEST_HUNG,
             Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => code::DISK_FULL,
@@ -495,6 +499,7 @@ impl Coded for WorkspaceError {
             Self::Machine(error) => return error.hints(),
             Self::Snapshot(error) => return error.hints(),
             Self::Tool(error) => return error.hints(),
+            Self::Copy(error) => return error.hints(),
             Self::Files(error) => return error.hints(),
             Self::Remote(failure) => return failure.hints.clone(),
             Self::Stop(_) => "what the guest had not flushed is lost; the workspace can be started again",

@@ -67,7 +67,7 @@ enum Format {
 
 /// What becomes of links that lead out.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum OutwardLinks {
+pub(in crate::commands) enum OutwardLinks {
     /// Fail.
     Refuse,
     /// Leave them out.

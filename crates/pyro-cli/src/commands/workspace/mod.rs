@@ -6,7 +6,7 @@ pub(super) mod delete;
 pub(super) mod diff;
 mod disk;
 pub(super) mod exec;
-mod export;
+pub(super) mod export;
 mod file;
 pub(super) mod fork;
 mod job;

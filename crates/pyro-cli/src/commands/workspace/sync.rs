@@ -138,6 +138,7 @@ impl Push {
             mirror: self.delete,
             exclude: self.exclude,
             ignore_files: !self.no_ignore,
+            keep_kinds: false,
             dry_run: self.dry_run,
         };
         let (json, dry_run) = (self.json, self.dry_run);
@@ -236,6 +237,7 @@ impl Pull {
             ignore_files: !self.no_ignore,
             links: self.links.into(),
             bytes_max: self.max_mib.saturating_mul(1 << 20),
+            keep_kinds: false,
             dry_run: self.dry_run,
         };
         let bar = Transfer::new("pulling", self.json);

@@ -7,6 +7,7 @@
 //!   patch ──► fetch (one Send) ──► crate::patch::apply, pure ──► commit (one staged Receive, or nothing)
 //! ```
 
+mod across;
 mod change;
 mod commit;
 mod error;
@@ -14,6 +15,7 @@ mod fetch;
 mod limits;
 mod lines;
 mod list;
+mod look;
 mod patch;
 mod path;
 mod read;
@@ -34,5 +36,6 @@ pub use path::GuestPathError;
 pub use read::FileContent;
 pub use read::Range;
 pub use read::ReadOptions;
+pub use read::Reading;
 pub use search::SearchOptions;
 pub use write::WriteOptions;
