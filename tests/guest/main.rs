@@ -5,6 +5,7 @@
 mod audits;
 mod bad_input;
 mod bench;
+mod completions;
 mod copies;
 mod crashes;
 mod diffs;

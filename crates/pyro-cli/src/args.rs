@@ -63,6 +63,10 @@ pub enum Command {
     /// Remove everything that nothing needs any more.
     Gc(commands::gc::Gc),
     /// Print a completion script for a shell.
+    ///
+    /// For bash, have its startup file run `source <(pyro completions bash)`. The script asks this program whenever the key is
+    /// pressed, so that names of workspaces, snapshots, services, secrets, jobs and shells are completed as well. It is to be
+    /// printed anew by each version.
     Completions(commands::completions::Completions),
     /// Write the manual pages to a folder.
     Man(commands::man::Man),

@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod completion;
 mod env_vars;
 mod exit;
 mod failure;
@@ -34,6 +35,10 @@ pub fn command() -> clap::Command {
 /// Runs the program with these arguments, the first being its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(shell) = settings::completing() {
+        output::bytes(&completion::complete(&shell, &args, std::env::current_dir().ok().as_deref()));
+        return exit::code(exit::OK);
+    }
     let json = failure::wants_json(&args);
     let parsed = command().try_get_matches_from(&args).and_then(|matches| Cli::from_arg_matches(&matches));
     let result = match parsed {

@@ -64,6 +64,19 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
+/// The shell that asks for a command line to be completed.
+pub(crate) fn completing() -> Option<String> {
+    text(env_vars::PYRO_COMPLETE)
+}
+
+/// How this program was called, so that it is found from any folder.
+pub(crate) fn program() -> String {
+    let called = env::args_os().next().map_or_else(|| PathBuf::from("pyro"), PathBuf::from);
+    // What has no slash is looked for in PATH.
+    let whole = if called.components().count() > 1 { std::path::absolute(&called).ok() } else { None };
+    whole.unwrap_or(called).to_string_lossy().into_owned()
+}
+
 /// Whether colour and drawn progress are unwelcome.
 pub(crate) fn plain_output() -> bool {
     env::var_os(env_vars::NO_COLOR).is_some_and(|value| !value.is_empty())
