@@ -35,6 +35,7 @@ mod services;
 mod shells;
 mod short_forms;
 mod snapshots;
+mod ssh;
 mod syncs;
 mod templates;
 mod tools;

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use pyro::Config;
 use pyro::engine::EngineChoice;
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +68,15 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// The shell that asks for a command line to be completed.
 pub(crate) fn completing() -> Option<String> {
     text(env_vars::PYRO_COMPLETE)
+}
+
+/// The folders that are not the usual ones, for a command that is run elsewhere.
+pub(crate) fn folders_given() -> Vec<(OsString, OsString)> {
+    let given = |name: &&str| {
+        let folder = std::path::absolute(env::var_os(name).filter(|value| !value.is_empty())?).ok()?;
+        Some(((*name).into(), folder.into()))
+    };
+    [env_vars::PYRO_STATE_DIR, env_vars::PYRO_CACHE_DIR].iter().filter_map(given).collect()
 }
 
 /// How this program was called, so that it is found from any folder.

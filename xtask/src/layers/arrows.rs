@@ -23,7 +23,8 @@ const ROOMS: &[Room] = &[
     Room { name: "pyro-net", knows: &["pyro-proto"], never: &["clap"] },
     Room { name: "pyro", knows: &["pyro-proto", "pyro-engine", "pyro-image", "pyro-net"], never: &["clap"] },
     Room { name: "pyro-mcp", knows: &["pyro"], never: &["clap"] },
-    Room { name: "pyro-cli", knows: &["pyro", "pyro-mcp"], never: &[] },
+    Room { name: "pyro-ssh", knows: &["pyro"], never: &["clap"] },
+    Room { name: "pyro-cli", knows: &["pyro", "pyro-mcp", "pyro-ssh"], never: &[] },
     Room { name: "pyro-python", knows: &["pyro", "pyro-mcp"], never: &["clap"] },
     Room {
         name: "pyro-testkit",

@@ -21,6 +21,7 @@ mod secret;
 mod service;
 pub(super) mod shell;
 pub(super) mod snapshot;
+mod ssh_config;
 pub(super) mod start;
 pub(super) mod status;
 pub(super) mod stop;
@@ -84,8 +85,18 @@ pub enum Workspace {
     /// Run commands that stay, by name.
     #[command(subcommand)]
     Service(service::Service),
-    /// Connect standard input and output to a port of the guest.
+    /// Connect standard input and output to a port of the guest, or, without a port, to an SSH server for the workspace.
+    ///
+    /// Nothing listens on this host meanwhile. Ends when the guest's side has ended; the end of standard input is passed on and is
+    /// not the end. The SSH server is this program itself and needs nothing in the guest: `pyro workspace ssh-config` prints an entry
+    /// of ssh's configuration whose ProxyCommand this is.
     Connect(connect::Connect),
+    /// Print an entry of OpenSSH's configuration, so that ssh, scp, sftp, rsync and the remote modes of editors reach a workspace.
+    ///
+    /// Append it to ~/.ssh/config, or write it to a file for `ssh -F`. The server is pyro itself, on this host: nothing needs to be in
+    /// the guest, no port is opened, and the keys are this workspace's own and made for it. It is there while the workspace runs.
+    /// Commands begin in /workspace, and relative paths of scp and sftp are below it.
+    SshConfig(ssh_config::SshConfig),
     /// Keep, show and forget snapshots.
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
@@ -133,6 +144,7 @@ impl Workspace {
             Self::Port(command) => command.call(engine),
             Self::Service(command) => command.call(engine),
             Self::Connect(command) => command.call(engine),
+            Self::SshConfig(command) => command.call(engine),
             Self::Snapshot(command) => command.call(engine),
             Self::Sync(command) => command.call(engine),
             Self::Secret(command) => command.call(engine),

@@ -8,6 +8,7 @@
 //! ```
 
 mod across;
+mod attributes;
 mod change;
 mod commit;
 mod error;
@@ -23,6 +24,7 @@ mod search;
 mod show;
 mod write;
 
+pub use attributes::Attributes;
 pub use error::FilesError;
 pub use limits::LIST_ENTRIES_DEFAULT;
 pub use limits::MATCHES_DEFAULT;
