@@ -52,6 +52,9 @@ pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
         workspaces_max: whole_number(env_vars::PYRO_MAX_WORKSPACES, WORKSPACES)?,
         output_bytes_max: whole_number(env_vars::PYRO_MAX_OUTPUT_MIB, OUTPUT_MIB)? * 1024 * 1024,
         secret_keyring: env::var_os(env_vars::PYRO_NO_KEYRING).is_none_or(|value| value.is_empty()),
+        secrets_key: base(env_vars::XDG_CONFIG_HOME, ".config", failed)
+            .ok()
+            .map(|base| base.join("secrets.key")),
         home: first_path(&[env_vars::HOME]),
         // This program, even if another has been put in its place meanwhile.
         supervisor: PathBuf::from("/proc/self/exe"),

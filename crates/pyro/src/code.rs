@@ -85,6 +85,10 @@ codes! {
     SECRET_UNKNOWN = "secret_unknown";
     /// The value of a secret is not known any more, or cannot be kept.
     SECRET_MISSING = "secret_missing";
+    /// The key that secrets are kept on a disk with is not there.
+    SECRETS_KEY_MISSING = "secrets_key_missing";
+    /// The key that secrets are kept on a disk with is none, is for others to read, or is not the one that they were kept with.
+    SECRETS_KEY_WRONG = "secrets_key_wrong";
     /// Secrets may be in the guest's memory, which is therefore not written to a disk.
     SECRETS_IN_MEMORY = "secrets_in_memory";
     /// The workspace was reset while the command ran in it.

@@ -74,6 +74,8 @@ pub struct CreateSpec {
     pub publish: Vec<PortSpec>,
     /// What its commands may use and nobody else may see.
     pub secrets: Vec<NewSecret>,
+    /// Keep its secrets on a disk, encrypted, so that they outlive a stop and the host's memory.
+    pub persist_secrets: bool,
 }
 
 /// Where a workspace's files come from.
@@ -216,6 +218,7 @@ fn first_document(
         fresh_from: None,
         published_ports: Vec::new(),
         secrets: BTreeMap::new(),
+        persist_secrets: spec.persist_secrets,
         metadata: BTreeMap::new(),
     })
 }

@@ -344,6 +344,9 @@ pub enum WorkspaceError {
         #[source]
         source: io::Error,
     },
+    /// Secrets cannot be kept on a disk, or read back.
+    #[error(transparent)]
+    Sealed(#[from] super::sealed::SealError),
     /// There is no secret of this name.
     #[error("the workspace {workspace} has no secret {name}")]
     SecretUnknown {
@@ -452,6 +455,7 @@ impl Coded for WorkspaceError {
             Self::Guest { source, .. } => source.code(),
             Self::Tool(error) => error.code(),
             Self::Copy(error) => error.code(),
+            Self::Sealed(error) => error.code(),
             Self::Files(error) => error.code(),
             Self::Hung { .. } => code::GUEST_HUNG,
             Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => code::DISK_FULL,
@@ -500,6 +504,7 @@ impl Coded for WorkspaceError {
             Self::Snapshot(error) => return error.hints(),
             Self::Tool(error) => return error.hints(),
             Self::Copy(error) => return error.hints(),
+            Self::Sealed(error) => return error.hints(),
             Self::Files(error) => return error.hints(),
             Self::Remote(failure) => return failure.hints.clone(),
             Self::Stop(_) => "what the guest had not flushed is lost; the workspace can be started again",
