@@ -4,7 +4,7 @@ CARGO := scripts/with-rust cargo
 # cargo-deny is looked for on PATH and in this folder, where CI keeps it between runs.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pyro-tools
 
-.PHONY: help run test bench check docs build setup fmt-check clippy layers deny reference-check shell-check
+.PHONY: help run test bench check docs build wheel setup fmt-check clippy layers deny reference-check shell-check
 .NOTPARALLEL:
 
 help: ## Say what there is
@@ -28,7 +28,11 @@ docs: ## Write docs/reference and the crates' own documentation
 	$(CARGO) doc --workspace --no-deps
 
 build: ## Leave the release binary at target/release/pyro
-	$(CARGO) build --release --package pyro-cli
+	@scripts/program
+
+wheel: ## Leave the Python wheel in target/wheels
+	@scripts/setup --for wheel
+	@scripts/wheel
 
 setup: ## Install what is missing, or name it and stop
 	@scripts/setup
@@ -50,4 +54,4 @@ deny:
 	PATH="$$PATH:$(TOOLS)/bin" $(CARGO) deny --offline check bans licenses sources
 
 shell-check:
-	shellcheck -x scripts/run scripts/setup scripts/test scripts/with-rust .ci/run
+	shellcheck -x scripts/program scripts/run scripts/setup scripts/test scripts/test-python scripts/wheel scripts/with-rust .ci/run

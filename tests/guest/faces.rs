@@ -4,7 +4,6 @@ use crate::debian;
 use crate::empty_sandbox;
 use pyro_testkit::Outcome;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
@@ -21,29 +20,6 @@ fn the_version_is_the_packages() {
     let run = home.run(["--version"]).succeeds();
     assert_eq!(run.stdout(), format!("pyro {}\n", env!("CARGO_PKG_VERSION")));
     assert!(!home.cache().exists() && !home.state().exists(), "asking for the version makes nothing");
-}
-
-#[test]
-fn completions_are_scripts_of_their_shells() {
-    let home = empty_sandbox();
-    for shell in ["bash", "zsh", "fish"] {
-        let script = home.run(["completions", shell]).succeeds();
-        for word in ["run", "env", "doctor", "mem-mib"] {
-            assert!(script.stdout().contains(word), "{shell} does not know {word}");
-        }
-    }
-    let script = home.run(["completions", "bash"]).succeeds();
-    let mut bash = Command::new("bash");
-    // The last word of `pyro env p` is completed by the script itself.
-    bash.arg("-c").arg(
-        "set -e; eval \"$(cat)\"; COMP_WORDS=(pyro env p); COMP_CWORD=2; _pyro pyro p env; echo ${COMPREPLY[*]}",
-    );
-    let mut child = bash.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(script.stdout_bytes()).unwrap();
-    let completed = Outcome::from_output("bash", child.wait_with_output().unwrap()).succeeds();
-    let stdout = completed.stdout();
-    assert_eq!(stdout.split_whitespace().collect::<Vec<_>>(), ["pull", "prune"], "{completed:?}");
-    home.run(["completions", "cobol"]).fails_with(2, "usage", "cobol");
 }
 
 #[test]

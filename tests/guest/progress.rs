@@ -46,6 +46,10 @@ fn whoever_waits_at_a_terminal_sees_how_far_it_is() {
     assert_drawn(&call("sync push", &["more"]), "pushing", false);
     assert_drawn(&call("sync pull", &[".", "back"]), "pulling", false);
     assert_drawn(&call("export", &["seed", "--output", "seed.copy"]), "exporting", false);
+    let inside = |path: &str| format!("{}:{path}", work.id());
+    assert_drawn(&at_terminal(&home, &["cp", "more/more", &inside("one")]), "copying", false);
+    assert_drawn(&at_terminal(&home, &["cp", &inside("one"), "two"]), "copying", false);
+    assert_drawn(&at_terminal(&home, &["cp", &inside("one"), &inside("two")]), "copying", false);
     // The content goes elsewhere, and people still see it go.
     let streamed = call("export", &["seed", "--output", "-"]);
     assert_drawn(&streamed, "exporting", false);

@@ -8,6 +8,7 @@ use pyro_testkit::processes;
 use serde_json::json;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
@@ -203,6 +204,88 @@ fn after_a_stop_secrets_are_kept_by_the_kernel_or_asked_for_again() {
         assert_hidden_below(home.home(), &[]);
         set(&mut work.command("delete", &[])).succeeds();
     }
+}
+
+/// The kernel has forgotten the secrets, as it has after the host's next boot.
+fn forgotten(command: &mut Command) -> Outcome {
+    Outcome::of(command.env("PYRO_NO_KEYRING", "1"))
+}
+
+#[test]
+fn secrets_that_are_persisted_outlive_the_keyring_and_are_on_no_disk_as_they_are() {
+    let home = debian();
+    let marker = home.home().join("marker");
+    fs::write(&marker, "").unwrap();
+    let work = with_token(&home, &["--persist-secrets"]);
+    let key = home.home().join(".config/pyro/secrets.key");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let length = |outcome: Outcome| outcome.succeeds().stdout().trim().parse::<usize>().unwrap();
+    let used = |name: &str| {
+        let script = format!("printf %s \"${name}\" | wc -c");
+        forgotten(&mut work.command("exec", &["--secret-env", name, "--", &script]))
+    };
+    // While it runs, and while it is stopped.
+    work.call("secret set", &["--secret", "RUNNING=correct horse"]).succeeds();
+    work.call("stop", &[]).succeeds();
+    forgotten(&mut work.command("secret set", &["--secret", "STOPPED=battery staple"])).succeeds();
+    let listed = forgotten(&mut work.command("secret list", &["--json"])).succeeds().json();
+    let available = |at: usize| listed["secrets"][at]["available"].as_bool();
+    assert_eq!([0, 1, 2].map(available), [Some(true); 3], "{listed}");
+    forgotten(&mut work.command("start", &[])).succeeds();
+    assert_eq!(length(used("TOKEN")), VALUE.len());
+    assert_eq!(length(used("RUNNING")), "correct horse".len());
+    assert_eq!(length(used("STOPPED")), "battery staple".len());
+    // A child of it has them too.
+    let child = forgotten(&mut work.command("stop", &[]));
+    child.succeeds();
+    let forked = forgotten(&mut work.command("fork", &["--json"])).succeeds().json();
+    let child = home.adopt(forked["children"][0]["workspace_id"].as_str().unwrap());
+    let script = "printf %s \"$TOKEN\" | wc -c";
+    let had = forgotten(&mut child.command("exec", &["--secret-env", "TOKEN", "--", script]));
+    assert_eq!(length(had), VALUE.len());
+    forgotten(&mut child.command("delete", &[])).succeeds();
+    // Nothing of it is anywhere as it is, in what this has written below the home and the cache.
+    assert_hidden_below(home.home(), &[]);
+    let new =
+        Command::new("find").arg(home.cache()).args(["-type", "f", "-newer"]).arg(&marker).output().unwrap();
+    let new = String::from_utf8(new.stdout).unwrap();
+    for path in new.lines().filter(|path| !path.is_empty()) {
+        let found = Command::new("grep").args(["-laF", "--", VALUE, path]).output().unwrap();
+        assert!(found.stdout.is_empty(), "{path}");
+    }
+}
+
+#[test]
+fn without_the_right_key_persisted_secrets_are_refused_and_not_lost() {
+    let home = debian();
+    let work = with_token(&home, &["--persist-secrets"]);
+    let key = home.home().join(".config/pyro/secrets.key");
+    let right = fs::read(&key).unwrap();
+    forgotten(&mut work.command("stop", &[])).succeeds();
+    let start = || forgotten(&mut work.command("start", &[]));
+    fs::remove_file(&key).unwrap();
+    start().fails_with(1, "secrets_key_missing", "secrets.key");
+    let set = ["--secret", "OTHER=correct horse"];
+    forgotten(&mut work.command("secret set", &set)).fails_with(1, "secrets_key_missing", "secrets.key");
+    let put = |bytes: &[u8]| {
+        fs::write(&key, bytes).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    put(&[7; 32]);
+    start().fails_with(1, "secrets_key_wrong", "TOKEN");
+    assert_eq!(work.status()["state"], "stopped");
+    put(&right);
+    start().succeeds();
+    let script = "printf %s \"$TOKEN\" | wc -c";
+    let used = forgotten(&mut work.command("exec", &["--secret-env", "TOKEN", "--", script])).succeeds();
+    assert_eq!(used.stdout().trim(), VALUE.len().to_string());
+    // Who has lost the key for good forgets the secrets without it.
+    forgotten(&mut work.command("stop", &[])).succeeds();
+    fs::remove_file(&key).unwrap();
+    forgotten(&mut work.command("secret remove", &["TOKEN"])).succeeds();
+    let sealed = home.state().join("workspaces").join(work.id()).join("secrets.json");
+    assert!(!fs::read_to_string(sealed).unwrap().contains("TOKEN"));
+    start().succeeds();
 }
 
 #[test]

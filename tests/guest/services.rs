@@ -415,3 +415,18 @@ fn logs_are_bounded_and_say_so() {
         std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert!(bytes < 17 << 20, "{bytes} bytes are on the host's disk");
 }
+
+/// The readiness command is run as the service is, so it has the same secrets, in its variables and as files.
+#[test]
+fn a_readiness_command_has_the_services_secrets() {
+    let home = debian();
+    let work = home.workspace("debian:12", &["--secret", "TOKEN=swordfish"]);
+    let start = |name: &str, flags: &[&str], ready: &str| {
+        let limits = ["--ready-timeout-seconds", "20", "--ready-command", ready];
+        work.call("service start", &[&[name], flags, &limits, &["--", "exec sleep 1000"]].concat())
+    };
+    let has = r#"[ "$T" = swordfish ] && [ "$(cat /run/pyro-secrets/TOKEN)" = swordfish ]"#;
+    start("with", &["--secret-env", "TOKEN=T"], has).succeeds();
+    // One that was not given it has it not.
+    start("without", &[], r#"[ -z "${T+set}" ]"#).succeeds();
+}

@@ -31,6 +31,8 @@ env_vars! {
     PYRO_MAX_WORKSPACES = "PYRO_MAX_WORKSPACES": "Workspaces that there may be at once, running or not. Default: 1000.";
     PYRO_MAX_OUTPUT_MIB = "PYRO_MAX_OUTPUT_MIB": "How much of each output of a workspace's command is kept, in MiB, as set when the workspace is started. Default: 64.";
     PYRO_NO_KEYRING = "PYRO_NO_KEYRING": "When set and not empty, secrets of workspaces are not kept in the kernel's keyring, and are to be set again after a stop.";
+    PYRO_MCP_TOKEN = "PYRO_MCP_TOKEN": "The bearer token of `pyro mcp serve --http`. The flag --token-file wins; without either one is made.";
+    PYRO_COMPLETE = "PYRO_COMPLETE": "Set by completion scripts: the shell that asks for completions of the command line behind --.";
     XDG_CACHE_HOME = "XDG_CACHE_HOME": "Base of the default cache folder. Default: ~/.cache.";
     XDG_STATE_HOME = "XDG_STATE_HOME": "Base of the default state folder. Default: ~/.local/state.";
     XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "Base of the default catalogue file. Default: ~/.config.";

@@ -3,6 +3,7 @@
 
 use crate::exit;
 use crate::output;
+use crate::settings::SettingsError;
 use pyro::Coded;
 use pyro::code;
 use pyro::code::chain;
@@ -73,6 +74,11 @@ impl Failure {
     pub(crate) const fn quietly(mut self, quiet: bool) -> Self {
         self.quiet = quiet;
         self
+    }
+
+    /// For a surface that has no command line.
+    pub(crate) fn into_settings(self) -> SettingsError {
+        SettingsError { code: self.code, message: self.message, hint: self.hints.join("; ") }
     }
 
     /// What `--json` prints of it.

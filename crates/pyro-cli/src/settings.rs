@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use pyro::Config;
 use pyro::engine::EngineChoice;
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ const PROXIES: [&str; 4] =
 const BOOT_SECONDS: u64 = 120;
 /// Disk that templates may take together, in MiB.
 const TEMPLATE_CACHE_MIB: u64 = 8192;
+
+/// Threads of a server. What a call does on the host, such as reading a disk, may keep one busy for a while.
+const SERVING_THREADS: usize = 4;
 
 /// Workspaces there may be at once.
 const WORKSPACES: u64 = 1000;
@@ -51,6 +55,9 @@ pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
         workspaces_max: whole_number(env_vars::PYRO_MAX_WORKSPACES, WORKSPACES)?,
         output_bytes_max: whole_number(env_vars::PYRO_MAX_OUTPUT_MIB, OUTPUT_MIB)? * 1024 * 1024,
         secret_keyring: env::var_os(env_vars::PYRO_NO_KEYRING).is_none_or(|value| value.is_empty()),
+        secrets_key: base(env_vars::XDG_CONFIG_HOME, ".config", failed)
+            .ok()
+            .map(|base| base.join("secrets.key")),
         home: first_path(&[env_vars::HOME]),
         // This program, even if another has been put in its place meanwhile.
         supervisor: PathBuf::from("/proc/self/exe"),
@@ -58,10 +65,78 @@ pub(crate) fn config(engine: &str, failed: i32) -> Result<Config, Failure> {
     })
 }
 
+/// Why the environment gives no configuration: what the command line would say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError {
+    /// Stable code.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// The configuration for another surface in this process, named `caller` in audits: what the command line takes from the
+/// environment, except for the engine if one is given, and with `supervisor` as the program that runs workspaces.
+///
+/// # Errors
+/// [`SettingsError`].
+pub fn config_for(caller: &str, engine: Option<&str>, supervisor: PathBuf) -> Result<Config, SettingsError> {
+    let named = engine.map(str::to_owned).or_else(|| text(env_vars::PYRO_ENGINE));
+    let config = config(named.as_deref().unwrap_or("auto"), exit::FAILED).map_err(Failure::into_settings)?;
+    Ok(Config { caller: caller.to_owned(), supervisor, ..config })
+}
+
 /// The event loop. It runs on the calling thread, which must be the process's first: guests die with the thread that started
 /// them.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// The event loop of a server, whose work must not wait for each other's: several threads, which live as long as it does.
+pub(crate) fn serving_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(SERVING_THREADS).enable_all().build()
+}
+
+/// The token that MCP clients over HTTP must know, if one was chosen.
+pub(crate) fn mcp_token() -> Option<String> {
+    text(env_vars::PYRO_MCP_TOKEN)
+}
+
+/// The user's home folder, and that of programs' configurations.
+pub(crate) fn config_homes() -> Result<(PathBuf, PathBuf), Failure> {
+    let home = first_path(&[env_vars::HOME]).filter(|home| home.is_absolute()).ok_or_else(|| {
+        Failure::plain(
+            "home_missing",
+            "HOME names no folder",
+            "set HOME to an absolute path, or name the file with --config",
+            exit::FAILED,
+        )
+    })?;
+    let configs = first_path(&[env_vars::XDG_CONFIG_HOME]).filter(|configs| configs.is_absolute());
+    Ok((home.clone(), configs.unwrap_or_else(|| home.join(".config"))))
+}
+
+/// The shell that asks for a command line to be completed.
+pub(crate) fn completing() -> Option<String> {
+    text(env_vars::PYRO_COMPLETE)
+}
+
+/// The folders that are not the usual ones, for a command that is run elsewhere.
+pub(crate) fn folders_given() -> Vec<(OsString, OsString)> {
+    let given = |name: &&str| {
+        let folder = std::path::absolute(env::var_os(name).filter(|value| !value.is_empty())?).ok()?;
+        Some(((*name).into(), folder.into()))
+    };
+    [env_vars::PYRO_STATE_DIR, env_vars::PYRO_CACHE_DIR].iter().filter_map(given).collect()
+}
+
+/// How this program was called, so that it is found from any folder.
+pub(crate) fn program() -> String {
+    let called = env::args_os().next().map_or_else(|| PathBuf::from("pyro"), PathBuf::from);
+    // What has no slash is looked for in PATH.
+    let whole = if called.components().count() > 1 { std::path::absolute(&called).ok() } else { None };
+    whole.unwrap_or(called).to_string_lossy().into_owned()
 }
 
 /// Whether colour and drawn progress are unwelcome.

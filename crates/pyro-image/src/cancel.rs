@@ -16,6 +16,16 @@ pub struct Cancel {
     event: Arc<OwnedFd>,
 }
 
+/// Asks to stop when it is dropped. That harms nobody when the work is done by then.
+#[derive(Debug)]
+pub struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
 impl Cancel {
     /// A request nobody has made yet.
     ///
@@ -30,6 +40,12 @@ impl Cancel {
     pub fn cancel(&self) {
         // The counter can only refuse when it is full, and then the request has been made already.
         let _ = rustix::io::write(&*self.event, &1_u64.to_ne_bytes());
+    }
+
+    /// Asks to stop when what it returns is dropped: whoever waits for the work may go away.
+    #[must_use]
+    pub fn on_drop(&self) -> CancelOnDrop {
+        CancelOnDrop(self.clone())
     }
 
     /// Whether somebody asked.
@@ -60,5 +76,14 @@ mod tests {
         cancel.cancel();
         assert!(other.is_cancelled());
         assert!(other.is_cancelled());
+    }
+
+    #[test]
+    fn whoever_goes_away_asks() {
+        let cancel = Cancel::new().unwrap();
+        let waiting = cancel.on_drop();
+        assert!(!cancel.is_cancelled());
+        drop(waiting);
+        assert!(cancel.is_cancelled());
     }
 }

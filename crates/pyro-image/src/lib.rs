@@ -47,6 +47,7 @@ mod space;
 mod store;
 
 pub use cancel::Cancel;
+pub use cancel::CancelOnDrop;
 pub use catalogue::Catalogue;
 pub use config::Config;
 pub use deathsig::die_with_thread;

@@ -118,6 +118,43 @@ pub enum Tool {
         #[serde(default)]
         recursive: bool,
     },
+    /// Makes an empty folder, in one that is there.
+    MakeDirectory {
+        /// Absolute path.
+        path: ByteString,
+        /// Permission bits; 0755 when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<u32>,
+    },
+    /// Removes an empty folder. Never the root or a mount point.
+    RemoveDirectory {
+        /// Absolute path.
+        path: ByteString,
+    },
+    /// Makes a symbolic link.
+    MakeLink {
+        /// Absolute path of the link.
+        path: ByteString,
+        /// What it says.
+        target: ByteString,
+    },
+    /// Changes attributes of what a path leads to, and leaves those that are absent. Follows links.
+    Change {
+        /// Absolute path.
+        path: ByteString,
+        /// Permission bits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<u32>,
+        /// Owner.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uid: Option<u32>,
+        /// Group.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gid: Option<u32>,
+        /// When its content was last changed, in seconds since the Unix epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mtime_s: Option<i64>,
+    },
     /// Looks for a regular expression in regular files. `Done` is a [`SearchDone`].
     Search {
         /// Where; may be a file.

@@ -11,9 +11,11 @@
 pub mod appearance;
 pub mod library;
 mod linked;
+pub mod mcp;
 pub mod outcome;
 pub mod processes;
 pub mod pty;
+pub mod python;
 pub mod sandbox;
 pub mod terminal;
 pub mod trees;
@@ -21,6 +23,7 @@ pub mod workspace;
 
 pub use appearance::Appearance;
 pub use library::Library;
+pub use mcp::McpClient;
 pub use outcome::Outcome;
 pub use pty::Pty;
 pub use sandbox::Sandbox;

@@ -59,6 +59,7 @@ impl Library {
             workspaces_max: 1000,
             output_bytes_max: 64 << 20,
             secret_keyring: false,
+            secrets_key: None,
             home: None,
             supervisor: PathBuf::from("/nonexistent"),
             caller: "rust".to_owned(),

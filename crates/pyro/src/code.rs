@@ -85,6 +85,10 @@ codes! {
     SECRET_UNKNOWN = "secret_unknown";
     /// The value of a secret is not known any more, or cannot be kept.
     SECRET_MISSING = "secret_missing";
+    /// The key that secrets are kept on a disk with is not there.
+    SECRETS_KEY_MISSING = "secrets_key_missing";
+    /// The key that secrets are kept on a disk with is none, is for others to read, or is not the one that they were kept with.
+    SECRETS_KEY_WRONG = "secrets_key_wrong";
     /// Secrets may be in the guest's memory, which is therefore not written to a disk.
     SECRETS_IN_MEMORY = "secrets_in_memory";
     /// The workspace was reset while the command ran in it.
@@ -297,6 +301,14 @@ codes! {
     GIT_REF_UNKNOWN = "git_ref_unknown";
     /// The work was cancelled.
     CANCELLED = "cancelled";
+    /// A path of the host lies outside of the folders that the server was given.
+    PATH_OUTSIDE_ROOTS = "path_outside_roots";
+    /// Running on the host, without isolation, is for the operator alone to allow.
+    HOST_COMPAT_REFUSED = "host_compat_refused";
+    /// The arguments of a tool are not what its schema says.
+    ARGUMENTS_INVALID = "arguments_invalid";
+    /// There is no tool of this name, or this server does not offer it.
+    TOOL_UNKNOWN = "tool_unknown";
 }
 
 #[cfg(test)]

@@ -37,6 +37,9 @@ pub struct Config {
     pub output_bytes_max: u64,
     /// Whether secrets of workspaces are kept in the kernel's keyring of this user, so that they outlive a stop.
     pub secret_keyring: bool,
+    /// The file with the key that secrets are kept on a disk with, outside of the state folder; none are kept without.
+    #[serde(default)]
+    pub secrets_key: Option<PathBuf>,
     /// The user's home folder, for programs that look there, such as git.
     pub home: Option<PathBuf>,
     /// The `pyro` program, which runs as the supervisor of each workspace.
@@ -75,6 +78,7 @@ impl Config {
             workspaces_max: 1000,
             output_bytes_max: 64 << 20,
             secret_keyring: false,
+            secrets_key: None,
             home: None,
             supervisor: PathBuf::from("/proc/self/exe"),
             caller: "rust".to_owned(),

@@ -66,6 +66,15 @@ pub fn scratch_dir(config: &Config) -> Result<PathBuf, StateError> {
     Ok(scratch)
 }
 
+/// A file without a name, on the disk of this folder: gone with the process that has it open.
+///
+/// # Errors
+/// The folder cannot be written to.
+pub fn unnamed_file(folder: &Path) -> io::Result<File> {
+    let empty = File::open("/dev/null")?;
+    pyro_image::disk::copy_unnamed(&empty, folder)
+}
+
 /// A folder of one process's own below the scratch folder, removed when this is dropped. While its owner lives it is locked;
 /// [`sweep`] removes those whose owner is gone.
 #[derive(Debug)]

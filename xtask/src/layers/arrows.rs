@@ -23,14 +23,15 @@ const ROOMS: &[Room] = &[
     Room { name: "pyro-net", knows: &["pyro-proto"], never: &["clap"] },
     Room { name: "pyro", knows: &["pyro-proto", "pyro-engine", "pyro-image", "pyro-net"], never: &["clap"] },
     Room { name: "pyro-mcp", knows: &["pyro"], never: &["clap"] },
-    Room { name: "pyro-cli", knows: &["pyro", "pyro-mcp"], never: &[] },
-    Room { name: "pyro-python", knows: &["pyro", "pyro-mcp"], never: &["clap"] },
+    Room { name: "pyro-ssh", knows: &["pyro"], never: &["clap"] },
+    Room { name: "pyro-cli", knows: &["pyro", "pyro-mcp", "pyro-ssh"], never: &[] },
+    Room { name: "pyro-python", knows: &["pyro", "pyro-mcp", "pyro-cli"], never: &["clap"] },
     Room {
         name: "pyro-testkit",
         knows: &["pyro-proto", "pyro-engine", "pyro-image", "pyro-net", "pyro"],
         never: &["clap"],
     },
-    Room { name: "xtask", knows: &["pyro", "pyro-cli", "pyro-image"], never: &[] },
+    Room { name: "xtask", knows: &["pyro", "pyro-cli", "pyro-image", "pyro-mcp"], never: &[] },
 ];
 
 /// Dev only: nothing may depend on it but tests.

@@ -5,11 +5,21 @@ use clap::ArgAction;
 use clap::Command;
 use std::fmt::Write;
 
-/// The page of a whole program.
-pub(super) fn page(mut program: Command, exit_codes: &[(&str, &str)]) -> String {
+/// The page of a whole program; commands that are short for others are listed, not described again.
+pub(super) fn page(mut program: Command, short: &[(&str, &str)], exit_codes: &[(&str, &str)]) -> String {
     program.build();
-    let mut page = format!("# The `{}` command\n", program.get_name());
+    let name = program.get_name().to_owned();
+    let mut page = format!("# The `{name}` command\n");
+    for (short, _) in short {
+        program = program.mut_subcommand(*short, |command| command.hide(true));
+    }
     section(&mut page, &mut program, true);
+    if !short.is_empty() {
+        page.push_str("\n## Short forms\n\n");
+    }
+    for (short, long) in short {
+        line(&mut page, &format!("- `{name} {short}`: `{name} {long}`"));
+    }
     page.push_str("\n## Exit codes\n\n");
     for (code, meaning) in exit_codes {
         line(&mut page, &format!("- `{code}`: {meaning}"));
@@ -153,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_page_holds_what_help_holds() {
-        let page = page(program(), &[("0", "Fine."), ("2", "Wrong.")]);
+        let page = page(program(), &[], &[("0", "Fine."), ("2", "Wrong.")]);
         let expected = "\
 # The `p` command
 
@@ -190,10 +200,21 @@ Arguments:
 
     #[test]
     fn what_is_hidden_stays_hidden() {
-        let page = page(program(), &[]);
+        let page = page(program(), &[], &[]);
         assert!(
             !page.contains("secret") && !page.contains("supervise") && !page.contains("--help"),
             "{page}"
         );
+    }
+
+    #[test]
+    fn a_short_form_is_named_and_not_described() {
+        let program = program().subcommand(Command::new("r").about("Run it, shortly."));
+        let page = page(program, &[("r", "run")], &[]);
+        assert!(
+            page.contains("## p run\n") && page.contains("## Short forms\n\n- `p r`: `p run`\n"),
+            "{page}"
+        );
+        assert!(!page.contains("shortly"), "{page}");
     }
 }

@@ -3,6 +3,7 @@
 
 mod commands;
 mod tables;
+mod tools;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -45,8 +46,9 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<String, ReferenceError> {
 fn pages() -> Vec<Page> {
     let page = |name, text| Page { name, text: format!("{NOTICE}{text}") };
     vec![
-        page("cli.md", commands::page(pyro_cli::command(), pyro_cli::EXIT_CODES)),
+        page("cli.md", commands::page(pyro_cli::command(), pyro_cli::SHORT_FORMS, pyro_cli::EXIT_CODES)),
         page("environment-variables.md", tables::environment_variables(pyro_cli::ENV_VARS)),
+        page("mcp-tools.md", tools::page(pyro_mcp::operations::table())),
         page("error-codes.md", tables::error_codes(pyro::code::ALL)),
     ]
 }

@@ -10,6 +10,7 @@
 //!
 //! The agent's own loop must never enter here.
 
+mod attributes;
 mod beneath;
 mod content;
 mod fault;
@@ -51,6 +52,10 @@ pub(crate) const fn name(tool: &Tool) -> &'static str {
         Tool::Stat { .. } => "stat",
         Tool::Move { .. } => "move",
         Tool::Delete { .. } => "delete",
+        Tool::MakeDirectory { .. } => "make_directory",
+        Tool::RemoveDirectory { .. } => "remove_directory",
+        Tool::MakeLink { .. } => "make_link",
+        Tool::Change { .. } => "change",
         Tool::Search { .. } => "search",
         Tool::Sync => "sync",
         Tool::Recover => "recover",
@@ -64,6 +69,10 @@ pub(crate) const fn writes(tool: &Tool) -> bool {
         | Tool::Write { .. }
         | Tool::Move { .. }
         | Tool::Delete { .. }
+        | Tool::MakeDirectory { .. }
+        | Tool::RemoveDirectory { .. }
+        | Tool::MakeLink { .. }
+        | Tool::Change { .. }
         | Tool::Sync
         | Tool::Recover => true,
         Tool::Scan { .. }
@@ -114,6 +123,13 @@ fn work(tool: &Tool, kind: Kind, sink: &mut Sink) -> Fallible<Vec<u8>> {
         Tool::Stat { path } => nothing(single::stat(&path.0, sink)),
         Tool::Move { from, to, replace } => nothing(single::rename(&from.0, &to.0, *replace)),
         Tool::Delete { path, recursive } => nothing(single::delete(&path.0, *recursive)),
+        Tool::MakeDirectory { path, mode } => nothing(attributes::make_directory(&path.0, *mode)),
+        Tool::RemoveDirectory { path } => nothing(attributes::remove_directory(&path.0)),
+        Tool::MakeLink { path, target } => nothing(attributes::make_link(&path.0, &target.0)),
+        Tool::Change { path, mode, uid, gid, mtime_s } => {
+            let change = attributes::Change { mode: *mode, uid: *uid, gid: *gid, mtime_s: *mtime_s };
+            nothing(attributes::change(&path.0, change))
+        }
         Tool::Search { root, pattern, fixed, ignore_case, include, exclude, matches_max } => {
             let pattern = search::Pattern::new(pattern, *fixed, *ignore_case)?;
             let scope = search::Scope { include, exclude, matches_max: *matches_max };

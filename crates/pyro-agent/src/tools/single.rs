@@ -126,7 +126,7 @@ pub(super) fn rename(from: &[u8], to: &[u8], replace: bool) -> Fallible<()> {
     flush(&target, to).and_then(|()| flush(&source, from))
 }
 
-fn flush(named: &Named, path: &[u8]) -> Fallible<()> {
+pub(super) fn flush(named: &Named, path: &[u8]) -> Fallible<()> {
     match rustix::fs::fsync(&named.folder) {
         // Not every file system can, and those that cannot keep nothing.
         Ok(()) | Err(Errno::INVAL) => Ok(()),
@@ -156,7 +156,7 @@ pub(super) fn delete(path: &[u8], recursive: bool) -> Fallible<()> {
 }
 
 /// Whether something else is mounted there; the kernel would only say so after what is in it was removed.
-fn is_mount(named: &Named) -> Result<bool, Errno> {
+pub(super) fn is_mount(named: &Named) -> Result<bool, Errno> {
     let nofollow = AtFlags::SYMLINK_NOFOLLOW;
     let found = rustix::fs::statx(&named.folder, named.name.as_slice(), nofollow, StatxFlags::empty())?;
     Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))

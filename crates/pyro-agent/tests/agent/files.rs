@@ -291,3 +291,37 @@ fn a_held_disk_is_not_written_to() {
     host.ask(RequestBody::Attach(crate::host::attach("token"))).unwrap();
     assert_eq!(refused(host.ask(RequestBody::ReleaseDisk)), ErrorCode::NotHeld);
 }
+
+#[test]
+fn names_and_attributes_are_changed() {
+    let mut host = Host::new();
+    let root = host.folder.path().to_owned();
+    let made = root.join("made");
+    let make = |path: &Path, mode| Tool::MakeDirectory { path: bytes(path), mode };
+    let remove = |path: &Path| Tool::RemoveDirectory { path: bytes(path) };
+    assert!(host.tool(make(&made, Some(0o1777))).last.is_ok());
+    assert_eq!(std::fs::metadata(&made).unwrap().mode() & 0o7777, 0o1777);
+    assert_eq!(host.tool(make(&made, None)).refused().0, ErrorCode::AlreadyExists);
+    assert_eq!(host.tool(make(&root.join("no/such"), None)).refused().0, ErrorCode::NotFound);
+    assert_eq!(host.tool(make(&root.join("bad"), Some(0o10_000))).refused().0, ErrorCode::BadRequest);
+    std::fs::write(made.join("file"), "x").unwrap();
+    assert_eq!(host.tool(remove(&made)).refused().0, ErrorCode::NotEmpty);
+    assert_eq!(host.tool(remove(&made.join("file"))).refused().0, ErrorCode::NotADirectory);
+    let way = root.join("way");
+    let link = Tool::MakeLink { path: bytes(&way), target: bytes(Path::new("made/file")) };
+    assert!(host.tool(link.clone()).last.is_ok());
+    assert_eq!(std::fs::read_link(&way).unwrap(), Path::new("made/file"));
+    assert_eq!(host.tool(link).refused().0, ErrorCode::AlreadyExists);
+    // By way of the link, and nothing that was not asked for.
+    let change = |mode, mtime_s| Tool::Change { path: bytes(&way), mode, uid: None, gid: None, mtime_s };
+    assert!(host.tool(change(None, Some(1_000_000_000))).last.is_ok());
+    let before = std::fs::metadata(made.join("file")).unwrap();
+    assert!(host.tool(change(Some(0o640), None)).last.is_ok());
+    let after = std::fs::metadata(made.join("file")).unwrap();
+    assert_eq!((after.mode() & 0o7777, after.mtime()), (0o640, 1_000_000_000));
+    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+    std::fs::remove_file(made.join("file")).unwrap();
+    assert_eq!(host.tool(change(Some(0o640), None)).refused().0, ErrorCode::NotFound);
+    assert!(host.tool(remove(&made)).last.is_ok());
+    assert!(!made.exists());
+}

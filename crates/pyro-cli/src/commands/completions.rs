@@ -1,7 +1,10 @@
 //! `pyro completions`.
 
+use crate::completion;
+use crate::env_vars;
 use crate::exit;
 use crate::output;
+use crate::settings;
 use clap_complete::Shell;
 
 /// Print a completion script for a shell.
@@ -13,9 +16,8 @@ pub struct Completions {
 
 impl Completions {
     pub(crate) fn call(&self) -> i32 {
-        let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut crate::command(), "pyro", &mut script);
-        output::bytes(&script);
+        let program = settings::program();
+        output::bytes(&completion::script(&self.shell.to_string(), env_vars::PYRO_COMPLETE, &program));
         exit::OK
     }
 }

@@ -1,5 +1,6 @@
 //! `pyro env`.
 
+use super::workspace::render::text;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -8,15 +9,13 @@ use crate::settings;
 use crate::signals;
 use pyro::Coded;
 use pyro::Config;
+use pyro::environments;
 use pyro::image::Cancel;
 use pyro::image::Environment;
 use pyro::image::ImageError;
 use pyro::image::ImageStore;
 use pyro::image::NoProgress;
-use pyro::image::PullReport;
 use pyro::template;
-use pyro::workspace::Workspaces;
-use serde_json::json;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -135,31 +134,17 @@ where
     })
 }
 
-/// An installation's report: the environment's own fields, and what was done.
-fn document(report: &PullReport, template_ms: Option<u64>) -> serde_json::Value {
-    let mut document = json!(report.environment);
-    document["reused"] = json!(report.reused);
-    document["phases"] = json!(report.phases);
-    document["template_ms"] = json!(template_ms);
-    document
-}
-
 impl List {
     fn call(&self, store: &ImageStore) {
-        let environments = store.list();
-        let version = environments.iter().find_map(|entry| entry.catalog_version.clone()).unwrap_or_default();
+        let document = environments::list(store);
         if let Some(problem) = store.catalogue().problem() {
             output::error_line(&format!("[warning] {}", pyro::code::chain(&problem)));
         }
         if self.json {
-            output::json(&json!({
-                "catalog_version": version,
-                "environments": environments,
-            }));
-            return;
+            return output::json(&document);
         }
-        output::line(&format!("Catalog version: {version}"));
-        for entry in &environments {
+        output::line(&format!("Catalog version: {}", text(&document, "catalog_version")));
+        for entry in &store.list() {
             let installed = if entry.installed { "installed" } else { "not installed" };
             output::line(&format!("{} [{installed}] {}", entry.name, entry.description));
         }
@@ -180,7 +165,7 @@ impl Pull {
         let Some(report) = report else { return Ok(code) };
         let template = if self.no_template { None } else { self.template(config, store) };
         if self.json {
-            output::json(&document(&report, template));
+            output::json(&environments::pulled(&report, template));
         } else {
             output::error_line(&format!("[pull] phase=ready environment={}", self.environment));
             print_detail("Pulled", &report.environment);
@@ -214,9 +199,7 @@ impl Inspect {
         let detail = store.inspect(&self.environment)?;
         let templates = template::list(config, &self.environment);
         if self.json {
-            let mut document = json!(detail);
-            document["templates"] = json!(templates);
-            output::json(&document);
+            output::json(&environments::inspect(config, store, &self.environment)?);
             return Ok(());
         }
         print_detail("Environment", &detail);
@@ -237,21 +220,18 @@ impl Inspect {
 
 impl Prune {
     fn call(&self, config: &Config, store: &ImageStore) -> Result<(), Failure> {
-        let all = Workspaces::open(config).map_err(|error| Failure::new(&error, exit::FAILED))?;
-        let needed = all.needed_environments().map_err(|error| Failure::new(&error, exit::FAILED))?;
-        let report = store.prune(&|digest| needed.contains(digest)).map_err(|error| failed(&error))?;
-        let templates = super::gc::collect_templates(config, store)?;
+        let document =
+            environments::prune(config, store).map_err(|error| Failure::new(&error, exit::FAILED))?;
         if self.json {
-            let mut document = json!(report);
-            document["deleted_template_dirs"] = json!(templates.deleted_template_dirs);
             output::json(&document);
             return Ok(());
         }
-        let count = report.count;
-        let noun = if count == 1 { "entry" } else { "entries" };
-        output::line(&format!("Deleted {count} cached environment {noun}."));
-        for dir in report.deleted_environment_dirs.iter().chain(&templates.deleted_template_dirs) {
-            output::line(&format!("- {}", dir.display()));
+        let noun = if document["count"] == 1 { "entry" } else { "entries" };
+        output::line(&format!("Deleted {} cached environment {noun}.", text(&document, "count")));
+        for name in ["deleted_environment_dirs", "deleted_template_dirs"] {
+            for dir in document[name].as_array().into_iter().flatten() {
+                output::line(&format!("- {}", dir.as_str().unwrap_or_default()));
+            }
         }
         Ok(())
     }

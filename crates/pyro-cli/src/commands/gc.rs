@@ -26,7 +26,7 @@ pub struct Gc {
 }
 
 /// Removes the templates that nothing needs.
-pub(super) fn collect_templates(config: &Config, store: &ImageStore) -> Result<Collected, Failure> {
+fn collect_templates(config: &Config, store: &ImageStore) -> Result<Collected, Failure> {
     template::collect(config, store).map_err(|error| {
         let message = format!("removing templates: {error}");
         Failure::plain(code::IMAGE_IO, message, "check the cache folder's owner", exit::FAILED)

@@ -8,7 +8,6 @@ use crate::settings;
 use crate::signals;
 use crate::terminal;
 use crate::terminal::DetachKeys;
-use base64::Engine as _;
 use pyro::Command;
 use pyro::Config;
 use pyro::limits::DiskMib;
@@ -23,8 +22,8 @@ use pyro::run::RunIo;
 use pyro::run::RunReport;
 use pyro::run::RunSpec;
 use pyro::terminal::interactive_shell;
+use pyro::workspace::Excerpt;
 use serde_json::Value;
-use serde_json::json;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -257,51 +256,9 @@ impl Shown {
         )
     }
 
-    pub(super) fn document(
-        &self,
-        report: &RunReport,
-        stdout: &capture::Captured,
-        stderr: &capture::Captured,
-    ) -> Value {
-        let mut document = json!({
-            "vm_id": report.vm_id.as_str(),
-            "environment": self.environment,
-            "environment_version": report.environment_version,
-            "command": self.command,
-            "exit_code": report.exit_code(),
-            "timed_out": report.timed_out,
-            "signal": match report.ending { pyro::guest::Ending::Signal(signal) => Some(signal), pyro::guest::Ending::Code(_) => None },
-            "duration_ms": report.timings.exec_ms.round() as u64,
-            "execution_mode": report.execution_mode(),
-            "started_by": report.started_by,
-            "engine": report.engine,
-            "acceleration": report.acceleration,
-            "isolation": report.isolation(),
-            "timings": report.timings,
-            "guest": report.guest.map(|guest| json!({
-                "disk_total_bytes": guest.disk_total_bytes,
-                "disk_free_bytes": guest.disk_free_bytes,
-                "disk_full": guest.disk_full(),
-                "mem_total_kib": guest.mem_total_kib,
-                "mem_available_kib": guest.mem_available_kib,
-            })),
-            "cleanup": {"vm_id": report.vm_id.as_str(), "deleted": true, "reason": "post_exec_cleanup"},
-        });
-        stdout_fields(&mut document, "stdout", stdout);
-        stdout_fields(&mut document, "stderr", stderr);
-        document
+    pub(super) fn document(&self, report: &RunReport, stdout: &Excerpt, stderr: &Excerpt) -> Value {
+        report.describe(&self.environment, &self.command, stdout, stderr)
     }
-}
-
-/// Output is bytes: text that is not UTF-8 is also given exactly, and what was cut is counted.
-fn stdout_fields(document: &mut Value, name: &str, captured: &capture::Captured) {
-    document[name] = Value::from(String::from_utf8_lossy(&captured.bytes).into_owned());
-    if std::str::from_utf8(&captured.bytes).is_err() {
-        let exact = base64::engine::general_purpose::STANDARD.encode(&captured.bytes);
-        document[format!("{name}_base64")] = Value::from(exact);
-    }
-    document[format!("{name}_bytes")] = Value::from(captured.total_bytes);
-    document[format!("{name}_truncated")] = Value::from(captured.truncated());
 }
 
 fn timing_line(report: &RunReport) -> String {

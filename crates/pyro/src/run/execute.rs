@@ -13,6 +13,7 @@ use crate::code::chain;
 use crate::config::Config;
 use crate::guest::Exec;
 use crate::guest::ExecStreams;
+use crate::guest::GuestClient;
 use crate::guest::GuestError;
 use crate::guest::GuestStatus;
 use crate::guest::StreamReader;
@@ -84,7 +85,7 @@ pub async fn run(
     let outcome = execute(&mut started.machine, &spec, &mut io).await;
     let exec = exec_began.elapsed();
     let asked = spec.guest_status || outcome.as_ref().is_ok_and(|exit| exit.ending != Ending::Code(0));
-    let guest = if asked && outcome.is_ok() { status(&started.machine).await } else { None };
+    let guest = if asked && outcome.is_ok() { status(&started.machine.client).await } else { None };
     let (id, times) = (started.machine.id.clone(), started.machine.times);
     started.machine.end().await;
     let exit = outcome?;
@@ -108,8 +109,8 @@ pub async fn run(
 }
 
 /// How the guest is doing. One that no longer answers is about to be ended anyway.
-async fn status(machine: &Machine) -> Option<GuestStatus> {
-    tokio::time::timeout(STATUS_DEADLINE, machine.client.status()).await.ok()?.ok()
+async fn status(client: &GuestClient) -> Option<GuestStatus> {
+    tokio::time::timeout(STATUS_DEADLINE, client.status()).await.ok()?.ok()
 }
 
 struct Started {
@@ -214,13 +215,14 @@ async fn environment(
     store: &ImageStore,
     spec: &RunSpec,
     io: &mut RunIo,
-    observer: &dyn RunObserver,
+    observer: &mut dyn RunObserver,
 ) -> Result<Installed, RunError> {
     match store.open(&spec.environment) {
         Err(ImageError::NotInstalled { .. }) => {}
         opened => return Ok(opened?),
     }
     let (cancel, progress) = (Cancel::new().map_err(RunError::Pull)?, observer.pull_progress());
+    let _asked = cancel.on_drop();
     let (store, name, token) = (store.clone(), spec.environment.clone(), cancel.clone());
     let pull = tokio::task::spawn_blocking(move || store.ensure(&name, progress.as_ref(), &token));
     tokio::pin!(pull);

@@ -2,11 +2,14 @@
 
 use crate::guest::GuestStatus;
 use crate::identity::GuestId;
+use crate::workspace::Excerpt;
 use pyro_engine::Acceleration;
 use pyro_engine::EngineKind;
 use pyro_image::Progress;
 use pyro_proto::exec::Ending;
 use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +99,38 @@ pub(super) fn milliseconds(duration: Duration) -> f64 {
 }
 
 impl RunReport {
+    /// The contract's document of a run of `command`, with what its caller kept of its output.
+    pub fn describe(&self, environment: &str, command: &str, stdout: &Excerpt, stderr: &Excerpt) -> Value {
+        let vm_id = self.vm_id.as_str();
+        let mut document = json!({
+            "vm_id": vm_id,
+            "environment": environment,
+            "environment_version": self.environment_version,
+            "command": command,
+            "exit_code": self.exit_code(),
+            "timed_out": self.timed_out,
+            "signal": match self.ending { Ending::Signal(signal) => Some(signal), Ending::Code(_) => None },
+            "duration_ms": self.timings.exec_ms.round() as u64,
+            "execution_mode": self.execution_mode(),
+            "started_by": self.started_by,
+            "engine": self.engine,
+            "acceleration": self.acceleration,
+            "isolation": self.isolation(),
+            "timings": self.timings,
+            "guest": self.guest.map(|guest| json!({
+                "disk_total_bytes": guest.disk_total_bytes,
+                "disk_free_bytes": guest.disk_free_bytes,
+                "disk_full": guest.disk_full(),
+                "mem_total_kib": guest.mem_total_kib,
+                "mem_available_kib": guest.mem_available_kib,
+            })),
+            "cleanup": {"vm_id": vm_id, "deleted": true, "reason": "post_exec_cleanup"},
+        });
+        stdout.add_counted(&mut document, "stdout");
+        stderr.add_counted(&mut document, "stderr");
+        document
+    }
+
     /// The exit code a process should end with: the command's own, 128 and the signal's number when a signal killed it,
     /// 124 when its time was up.
     pub const fn exit_code(&self) -> i32 {

@@ -74,6 +74,8 @@ pub struct CreateSpec {
     pub publish: Vec<PortSpec>,
     /// What its commands may use and nobody else may see.
     pub secrets: Vec<NewSecret>,
+    /// Keep its secrets on a disk, encrypted, so that they outlive a stop and the host's memory.
+    pub persist_secrets: bool,
 }
 
 /// Where a workspace's files come from.
@@ -168,7 +170,7 @@ impl Workspace {
 async fn ensure_installed(
     store: &ImageStore,
     name: &str,
-    observer: &dyn RunObserver,
+    observer: &mut dyn RunObserver,
 ) -> Result<Installed, WorkspaceError> {
     match store.open(name) {
         Err(ImageError::NotInstalled { .. }) => {}
@@ -176,6 +178,7 @@ async fn ensure_installed(
     }
     let failed = |source| WorkspaceError::Caller { operation: "installing the environment", source };
     let (cancel, progress) = (Cancel::new().map_err(failed)?, observer.pull_progress());
+    let _asked = cancel.on_drop();
     let (store, name) = (store.clone(), name.to_owned());
     let pull = tokio::task::spawn_blocking(move || store.ensure(&name, progress.as_ref(), &cancel));
     Ok(pull.await.map_err(|error| failed(std::io::Error::other(error)))??)
@@ -216,6 +219,7 @@ fn first_document(
         fresh_from: None,
         published_ports: Vec::new(),
         secrets: BTreeMap::new(),
+        persist_secrets: spec.persist_secrets,
         metadata: BTreeMap::new(),
     })
 }

@@ -195,6 +195,9 @@ pub struct Document {
     /// Its secrets, by name. Their values are never here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<SecretName, SecretRecord>,
+    /// Whether the values are kept on a disk, encrypted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub persist_secrets: bool,
     /// Labels and the like that callers attach.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,

@@ -171,6 +171,9 @@ pub enum WorkspaceError {
     /// Work on its files failed.
     #[error(transparent)]
     Tool(#[from] crate::guest::ToolError),
+    /// A copy cannot be made.
+    #[error(transparent)]
+    Copy(#[from] super::copy::CopyError),
     /// Something about its files is wrong.
     #[error(transparent)]
     Files(#[from] super::files::FilesError),
@@ -271,6 +274,14 @@ pub enum WorkspaceError {
         /// What it did.
         did: String,
     },
+    /// What is asked for does not fit into a message to the supervisor.
+    #[error("what is asked for has {bytes} bytes, more than the {most} of a message")]
+    RequestTooLarge {
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many it may have.
+        most: usize,
+    },
     /// The supervisor's own words.
     #[error("{}", .0.message)]
     Remote(Failure),
@@ -341,6 +352,9 @@ pub enum WorkspaceError {
         #[source]
         source: io::Error,
     },
+    /// Secrets cannot be kept on a disk, or read back.
+    #[error(transparent)]
+    Sealed(#[from] super::sealed::SealError),
     /// There is no secret of this name.
     #[error("the workspace {workspace} has no secret {name}")]
     SecretUnknown {
@@ -448,6 +462,8 @@ impl Coded for WorkspaceError {
             Self::Stop(_) => code::SHUTDOWN_FORCED,
             Self::Guest { source, .. } => source.code(),
             Self::Tool(error) => error.code(),
+            Self::Copy(error) => error.code(),
+            Self::Sealed(error) => error.code(),
             Self::Files(error) => error.code(),
             Self::Hung { .. } => code::GUEST_HUNG,
             Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => code::DISK_FULL,
@@ -464,6 +480,7 @@ impl Coded for WorkspaceError {
             Self::TooManyLabels { .. } => code::LIMIT_EXCEEDED,
             Self::NetworkUnavailable { .. } => code::NETWORK_UNAVAILABLE,
             Self::Spawn { .. } | Self::Supervisor { .. } => code::SUPERVISOR_FAILED,
+            Self::RequestTooLarge { .. } => code::COMMAND_TOO_LARGE,
             Self::Remote(failure) => code::known(&failure.code),
             Self::DiskFiles(error) => error.code(),
             Self::Pack(error) => error.code(),
@@ -495,6 +512,8 @@ impl Coded for WorkspaceError {
             Self::Machine(error) => return error.hints(),
             Self::Snapshot(error) => return error.hints(),
             Self::Tool(error) => return error.hints(),
+            Self::Copy(error) => return error.hints(),
+            Self::Sealed(error) => return error.hints(),
             Self::Files(error) => return error.hints(),
             Self::Remote(failure) => return failure.hints.clone(),
             Self::Stop(_) => "what the guest had not flushed is lost; the workspace can be started again",
@@ -514,6 +533,7 @@ impl Coded for WorkspaceError {
             Self::NothingToChange => "say what shall change",
             Self::TooManyLabels { .. } => "clear some with 'pyro workspace update --clear-label'",
             Self::NetworkUnavailable { .. } => "use --network-policy off",
+            Self::RequestTooLarge { .. } => "put it into a file of the workspace, and name that",
             Self::Spawn { .. } => "check that the pyro program is still where it was",
             Self::Supervisor { .. } => {
                 "look into supervisor.log in the workspace's folder; 'pyro workspace start' starts it again"

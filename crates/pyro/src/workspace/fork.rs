@@ -14,6 +14,7 @@ use super::folder::Folder;
 use super::keyring::Keyring;
 use super::layers::Chain;
 use super::registry::Registry;
+use super::sealed::Sealed;
 use super::snapshots;
 use crate::config::Config;
 use crate::identity;
@@ -42,7 +43,7 @@ pub(super) fn make_children(
 ) -> Result<(), WorkspaceError> {
     let mut made: Vec<(Folder, Document)> = Vec::new();
     for child in children {
-        match make_child(registry, parent, child) {
+        match make_child(config, registry, parent, child) {
             Ok(done) => made.push(done),
             Err(error) => {
                 for (folder, _) in made {
@@ -67,6 +68,7 @@ pub(super) fn make_children(
 }
 
 fn make_child(
+    config: &Config,
     registry: &Registry,
     parent: &Parent<'_>,
     child: &Child,
@@ -93,12 +95,21 @@ fn make_child(
         ..parent.document.clone()
     };
     let (folder, lock) = registry.add(&document)?;
-    let filled = fill(&folder, parent, &mut document);
+    let filled = fill(&folder, parent, &mut document).and_then(|()| share_secrets(config, parent, &folder));
     if let Err(error) = filled {
         let _ = folder.remove(&lock);
         return Err(error);
     }
     Ok((folder, document))
+}
+
+/// Seals the parent's secrets anew for a child.
+fn share_secrets(config: &Config, parent: &Parent<'_>, child: &Folder) -> Result<(), WorkspaceError> {
+    if !parent.document.persist_secrets || parent.document.secrets.is_empty() {
+        return Ok(());
+    }
+    let all = Sealed::of(config, parent.folder).all()?;
+    Ok(Sealed::of(config, child).put(&all)?)
 }
 
 fn fill(folder: &Folder, parent: &Parent<'_>, document: &mut Document) -> Result<(), WorkspaceError> {

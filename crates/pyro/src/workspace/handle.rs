@@ -46,6 +46,11 @@ impl Workspaces {
         Ok(Self { config: config.clone(), registry, swept })
     }
 
+    /// The same for whoever only looks: nothing is made, and nothing removed.
+    pub fn peek(config: &Config) -> Self {
+        Self { config: config.clone(), registry: Registry::peek(config), swept: 0 }
+    }
+
     /// The workspace of this id or name.
     ///
     /// # Errors

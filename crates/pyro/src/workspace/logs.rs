@@ -8,7 +8,6 @@ use super::handle::Workspace;
 use super::history::Entry;
 use super::history::History;
 use super::history::Stream;
-use base64::Engine as _;
 use serde_json::Value;
 use serde_json::json;
 
@@ -97,20 +96,13 @@ impl Workspace {
     }
 
     fn output_fields(&self, shown: &mut Value, name: &str, sequence: u64, stream: Stream, excerpt: &Excerpt) {
-        let bytes = &excerpt.bytes;
-        shown[name] = json!(String::from_utf8_lossy(bytes));
-        if std::str::from_utf8(bytes).is_err() {
-            shown[format!("{name}_base64")] = json!(base64::engine::general_purpose::STANDARD.encode(bytes));
-        }
-        let truncated = excerpt.total_bytes > bytes.len() as u64;
-        shown[format!("{name}_bytes")] = json!(excerpt.total_bytes);
-        shown[format!("{name}_truncated")] = json!(truncated);
+        excerpt.add_counted(shown, name);
         let path = History::of(&self.folder).output(sequence, stream);
         let kept = self.kept_bytes(sequence, stream);
         shown[format!("{name}_file")] = if kept > 0 { json!(path.to_string_lossy()) } else { Value::Null };
         shown[format!("{name}_kept_bytes")] = json!(kept);
-        if truncated {
-            shown[format!("{name}_next_offset")] = json!(bytes.len());
+        if excerpt.is_truncated() {
+            shown[format!("{name}_next_offset")] = json!(excerpt.bytes.len());
         }
     }
 

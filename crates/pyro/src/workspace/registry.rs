@@ -43,9 +43,15 @@ impl Registry {
     /// [`StoreError`].
     pub(super) fn open(config: &Config) -> Result<Self, StoreError> {
         state::private_dir(&config.state_dir)?;
-        let root = config.state_dir.join("workspaces");
-        private_folder(&root).map_err(|source| StoreError::file("making", &root, source))?;
-        Ok(Self { root, most: config.workspaces_max })
+        let registry = Self::peek(config);
+        let root = &registry.root;
+        private_folder(root).map_err(|source| StoreError::file("making", root, source))?;
+        Ok(registry)
+    }
+
+    /// The same, whether or not there is such a folder.
+    pub(super) fn peek(config: &Config) -> Self {
+        Self { root: config.state_dir.join("workspaces"), most: config.workspaces_max }
     }
 
     /// The folder of `id`, whether or not it exists.

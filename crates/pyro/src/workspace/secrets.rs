@@ -1,13 +1,17 @@
 //! The secrets of a workspace, from the client's side: set, listed, removed, and taken out of what is read of its files.
-//! Values go to the supervisor and to the kernel's keyring, and nowhere else. This file must not write a value to a disk.
+//! Values go to the supervisor and to the kernel's keyring, and, where that was asked for, to [`Sealed`]. This file must not write
+//! a value to a disk by itself.
 
 use super::control::connection;
 use super::control::message::Request;
 use super::document::Document;
 use super::document::SecretRecord;
 use super::error::WorkspaceError;
+use super::folder::Folder;
 use super::handle::Workspace;
 use super::keyring::Keyring;
+use super::sealed::Sealed;
+use crate::config::Config;
 use crate::secret::Needles;
 use crate::secret::SECRETS_MAX;
 use crate::secret::SecretName;
@@ -80,6 +84,30 @@ pub(super) fn views(document: &Document, known: &BTreeSet<SecretName>) -> Vec<Se
     document.secrets.iter().map(view).collect()
 }
 
+fn in_keyring(keyring: &Keyring, document: &Document) -> BTreeMap<SecretName, SecretValue> {
+    document.secrets.keys().filter_map(|name| Some((name.clone(), keyring.get(name)?))).collect()
+}
+
+/// The values of a workspace's secrets that no supervisor has: those in the keyring, and, if some are not, those on a disk.
+///
+/// # Errors
+/// [`WorkspaceError::Sealed`].
+pub(super) fn values(
+    config: &Config,
+    folder: &Folder,
+    document: &Document,
+) -> Result<BTreeMap<SecretName, SecretValue>, WorkspaceError> {
+    let mut known = in_keyring(&Keyring::of(config, &document.workspace_id), document);
+    if document.persist_secrets && known.len() < document.secrets.len() {
+        let mut sealed = Sealed::of(config, folder).all()?;
+        sealed.retain(|name, _| document.secrets.contains_key(name));
+        // The newest is in the keyring, if anything is.
+        sealed.extend(known);
+        known = sealed;
+    }
+    Ok(known)
+}
+
 impl Workspace {
     /// Keeps secrets, in place of older values. Commands that run see them at once; of a stopped workspace they are kept in the
     /// kernel's keyring.
@@ -97,9 +125,13 @@ impl Workspace {
             let mut records = held.document.secrets.clone();
             records.extend(secrets.iter().map(|secret| (secret.name.clone(), secret.record())));
             check_count(&records)?;
+            if held.document.persist_secrets {
+                let all = secrets.iter().map(|secret| (&secret.name, &secret.value));
+                Sealed::of(&self.config, &self.folder).put(all)?;
+            }
             let keyring = Keyring::of(&self.config, self.id());
             for secret in &secrets {
-                if !keyring.put(&secret.name, &secret.value) {
+                if !keyring.put(&secret.name, &secret.value) && !held.document.persist_secrets {
                     let (workspace, name) = (self.id().to_string(), secret.name.to_string());
                     return Err(WorkspaceError::SecretNotKept { workspace, name });
                 }
@@ -128,6 +160,9 @@ impl Workspace {
         }
         self.folder.save(&held.document)?;
         Keyring::of(&self.config, self.id()).remove(name);
+        if held.document.persist_secrets {
+            Sealed::of(&self.config, &self.folder).remove(name)?;
+        }
         self.note("secret_remove", Some(name.to_string()), None, began);
         Ok(())
     }
@@ -146,9 +181,9 @@ impl Workspace {
     }
 
     fn kept_secrets(&self, document: &Document) -> BTreeMap<SecretName, SecretValue> {
-        let keyring = Keyring::of(&self.config, self.id());
-        let kept = document.secrets.keys().filter_map(|name| Some((name.clone(), keyring.get(name)?)));
-        kept.collect()
+        // What cannot be opened now is not known now.
+        values(&self.config, &self.folder, document)
+            .unwrap_or_else(|_| in_keyring(&Keyring::of(&self.config, self.id()), document))
     }
 
     /// What must not be in anything that is read of this workspace's files.

@@ -2,6 +2,7 @@
 
 use crate::signals;
 use pyro::run::RunIo;
+use pyro::workspace::Excerpt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,25 +15,10 @@ use tokio::io::AsyncWrite;
 /// Most bytes of one stream that are kept for a JSON document.
 const CAPTURED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What was kept of one stream.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Captured {
-    /// The first bytes.
-    pub(crate) bytes: Vec<u8>,
-    /// How many there were in all.
-    pub(crate) total_bytes: u64,
-}
-
-impl Captured {
-    pub(crate) const fn truncated(&self) -> bool {
-        self.total_bytes > self.bytes.len() as u64
-    }
-}
-
 /// A stream that is kept; clones share what was kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Capture {
-    captured: Arc<Mutex<Captured>>,
+    captured: Arc<Mutex<Excerpt>>,
     bytes_max: usize,
 }
 
@@ -41,7 +27,7 @@ impl Capture {
         Self { captured: Arc::default(), bytes_max }
     }
 
-    pub(crate) fn take(&self) -> Captured {
+    pub(crate) fn take(&self) -> Excerpt {
         std::mem::take(&mut self.captured.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -99,6 +85,6 @@ mod tests {
         let captured = capture.take();
         assert_eq!(captured.bytes.len(), CAPTURED_BYTES_MAX);
         assert_eq!(captured.total_bytes, CAPTURED_BYTES_MAX as u64 + 4);
-        assert!(captured.truncated());
+        assert!(captured.is_truncated());
     }
 }

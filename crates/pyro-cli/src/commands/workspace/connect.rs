@@ -7,12 +7,12 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::signals;
 use pyro::guest::Endpoint;
+use pyro::workspace::Workspace;
 use pyro::workspace::WorkspaceError;
+use pyro::workspace::files::GuestPath;
+use pyro_ssh::Keys;
 
-/// Connect standard input and output to a port of the guest.
-///
-/// Nothing listens on this host meanwhile, so it serves as a ProxyCommand of ssh. Ends when the guest's side has ended; the
-/// end of standard input is passed on and is not the end.
+/// Connect standard input and output to a port of the guest, or to an SSH server for the workspace.
 #[derive(Debug, clap::Args)]
 pub struct Connect {
     /// Workspace, by id or name.
@@ -20,10 +20,10 @@ pub struct Connect {
 
     /// Port of the guest, or the absolute path of a unix socket in it.
     #[arg(value_name = "PORT|PATH", value_parser = target)]
-    to: Target,
+    to: Option<Target>,
 
     /// Address in the guest: 127.0.0.1 is tried, then ::1, unless it is given.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
     host: Option<String>,
 }
 
@@ -47,8 +47,9 @@ impl Connect {
     pub(crate) fn call(self, engine: &str) -> Result<i32, Failure> {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let to = match self.to {
-            Target::Port(port) => Endpoint::Tcp { host: self.host, port },
-            Target::Path(path) => Endpoint::Unix { path: path.as_str().into() },
+            Some(Target::Port(port)) => Endpoint::Tcp { host: self.host, port },
+            Some(Target::Path(path)) => Endpoint::Unix { path: path.as_str().into() },
+            None => return serve(workspace),
         };
         let copied = block_on(async {
             let mut interrupts = signals::listen();
@@ -67,4 +68,14 @@ impl Connect {
             Err(error) => Err(failed(&error)),
         }
     }
+}
+
+/// Speaks SSH on standard input and output.
+fn serve(workspace: Workspace) -> Result<i32, Failure> {
+    // Before the client is greeted, so that the reason is the last thing that it shows.
+    block_on(workspace.look_at(&GuestPath::workspace(), true))?.map_err(|error| failed(&error))?;
+    let keys = Keys::of(&workspace).map_err(|error| failed(&error))?;
+    let stream = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
+    block_on(pyro_ssh::serve(workspace, &keys, stream))?.map_err(|error| failed(&error))?;
+    Ok(exit::OK)
 }

@@ -86,6 +86,11 @@ pub struct Create {
     #[command(flatten)]
     secrets: Given,
 
+    /// Keep its secrets on a disk as well, encrypted with a key in the configuration folder, so that they outlive a stop and the
+    /// host's next boot. Secrets that are set later are kept in the same way.
+    #[arg(long)]
+    persist_secrets: bool,
+
     /// Accepted and of no effect: a workspace needs a real guest, and is refused where no engine works.
     #[arg(long)]
     allow_host_compat: bool,
@@ -145,6 +150,7 @@ impl Create {
             seed,
             publish: self.publish,
             secrets,
+            persist_secrets: self.persist_secrets,
         })
     }
 }

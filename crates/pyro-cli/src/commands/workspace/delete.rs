@@ -4,7 +4,6 @@ use super::all;
 use super::block_on;
 use super::failed;
 use super::label;
-use super::list::has_labels;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -70,7 +69,7 @@ impl Delete {
 
     fn everything(&self, all: &Workspaces) -> Result<Vec<String>, Failure> {
         let listed = all.list().map_err(|error| failed(&error))?;
-        let wanted = listed.iter().filter(|listed| has_labels(listed, &self.labels));
+        let wanted = listed.iter().filter(|listed| listed.has_labels(&self.labels));
         Ok(wanted.map(|listed| listed.folder.id().to_string()).collect())
     }
 }
@@ -79,9 +78,7 @@ fn one(all: &Workspaces, given: &str, json: bool) -> Result<i32, Failure> {
     let workspace = all.find(given).map_err(|error| failed(&error))?;
     super::done(workspace.delete())?;
     if json {
-        output::json(
-            &json!({ "workspace_id": workspace.id(), "deleted": true, "reason": "explicit_delete" }),
-        );
+        output::json(&workspace.describe_deleted());
     } else {
         output::line(&format!("Deleted workspace: {}", workspace.id()));
     }

@@ -11,10 +11,8 @@ use crate::progress::Transfer;
 use clap::Subcommand;
 use pyro::workspace::DiskEntry;
 use pyro::workspace::DiskExportSpec;
-use pyro::workspace::DiskRead;
 use pyro::workspace::ReadSpec;
 use pyro::workspace::SnapshotName;
-use serde_json::json;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -65,9 +63,7 @@ impl List {
             block_on(workspace.disk_list(self.path.as_bytes(), self.recursive, self.snapshot.as_ref()))?;
         let list = list.map_err(|error| failed(&error))?;
         if self.json {
-            let mut document = list.describe();
-            document["workspace_id"] = json!(workspace.id());
-            output::json(&document);
+            output::json(&workspace.describe_disk_list(&list));
             return Ok(exit::OK);
         }
         let recursive = if list.recursive { "yes" } else { "no" };
@@ -122,9 +118,7 @@ impl Read {
         let read = block_on(workspace.disk_read(self.path.as_bytes(), spec, self.snapshot.as_ref()))?;
         let read = read.map_err(|error| failed(&error))?;
         if self.json {
-            let mut document = describe(&read);
-            document["workspace_id"] = json!(workspace.id());
-            output::json(&document);
+            output::json(&workspace.describe_disk_read(&read));
             return Ok(exit::OK);
         }
         output::bytes(&read.content);
@@ -139,22 +133,6 @@ impl Read {
         }
         Ok(exit::OK)
     }
-}
-
-/// The contract's document. What is no UTF-8 is there in base64 too, to the byte.
-fn describe(read: &DiskRead) -> serde_json::Value {
-    use base64::Engine as _;
-    let is_text = std::str::from_utf8(&read.content).is_ok();
-    let exact = (!is_text).then(|| base64::engine::general_purpose::STANDARD.encode(&read.content));
-    json!({
-        "path": lossy(&read.path),
-        "size_bytes": read.size_bytes,
-        "max_bytes": read.spec.max_bytes,
-        "offset": read.spec.offset,
-        "content": lossy(&read.content),
-        "content_base64": exact,
-        "truncated": read.is_truncated(),
-    })
 }
 
 #[derive(Debug, clap::Args)]

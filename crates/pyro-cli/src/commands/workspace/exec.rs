@@ -6,7 +6,6 @@ use super::secret::secret_env;
 use super::shell;
 use crate::commands::run;
 use crate::commands::run::capture;
-use crate::commands::run::capture::Capture;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -17,13 +16,11 @@ use pyro::Command;
 use pyro::limits::TimeoutSeconds;
 use pyro::run::RunIo;
 use pyro::secret::SecretName;
-use pyro::workspace::Excerpt;
 use pyro::workspace::ExecReport;
 use pyro::workspace::ExecSpec;
 use pyro::workspace::ShellSpec;
 use pyro::workspace::Workspace;
 use pyro::workspace::WorkspaceError;
-use serde_json::json;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
@@ -125,7 +122,7 @@ impl Exec {
             let (io, stdout, stderr) = capture::io_up_to(bytes_max);
             let report = execute(&workspace, spec, io)?;
             let document = workspace
-                .describe_exec(&command, &report, &excerpt(&stdout), &excerpt(&stderr))
+                .describe_exec(&command, &report, &stdout.take(), &stderr.take())
                 .map_err(|error| Failure::new(&error, OWN))?;
             output::json(&document);
             return Ok(report.ended.exit_code);
@@ -189,9 +186,7 @@ fn detached(workspace: &Workspace, spec: ExecSpec, json: bool) -> Result<i32, Fa
     let command = spec.command.display();
     let job = block_on(workspace.exec_detached(spec))?.map_err(|error| failed(&error))?;
     if json {
-        output::json(
-            &json!({ "workspace_id": workspace.id(), "job_id": job, "command": command, "state": "running" }),
-        );
+        output::json(&workspace.describe_detached(job, &command));
     } else {
         output::line(&job.to_string());
     }
@@ -221,11 +216,6 @@ pub(super) fn failed_with(error: &WorkspaceError, exit_code: i32) -> Failure {
     let broken_pipe = |source: &std::io::Error| source.kind() == std::io::ErrorKind::BrokenPipe;
     let quiet = matches!(error, WorkspaceError::Caller { source, .. } if broken_pipe(source));
     Failure::new(error, exit_code).quietly(quiet)
-}
-
-fn excerpt(capture: &Capture) -> Excerpt {
-    let captured = capture.take();
-    Excerpt { bytes: captured.bytes, total_bytes: captured.total_bytes }
 }
 
 fn summary(workspace: &Workspace, report: &ExecReport) -> String {

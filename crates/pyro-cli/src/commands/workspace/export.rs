@@ -12,11 +12,9 @@ use clap::ValueEnum;
 use pyro::tree::Compression;
 use pyro::tree::Links;
 use pyro::workspace::ExportFormat;
-use pyro::workspace::ExportReport;
 use pyro::workspace::ExportSpec;
 use pyro::workspace::ExportTarget;
 use pyro::workspace::SnapshotName;
-use serde_json::json;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -67,7 +65,7 @@ enum Format {
 
 /// What becomes of links that lead out.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum OutwardLinks {
+pub(in crate::commands) enum OutwardLinks {
     /// Fail.
     Refuse,
     /// Leave them out.
@@ -118,7 +116,7 @@ impl Export {
         drop(bar);
         let report = report.map_err(|error| failed(&error))?;
         if self.json {
-            output::json(&describe(workspace.id().as_str(), &report));
+            output::json(&workspace.describe_export(&report));
             return Ok(exit::OK);
         }
         for warning in &report.warnings {
@@ -140,16 +138,4 @@ impl Export {
         }
         Ok(exit::OK)
     }
-}
-
-fn describe(workspace: &str, report: &ExportReport) -> serde_json::Value {
-    json!({
-        "workspace_id": workspace,
-        "workspace_path": report.workspace_path,
-        "output_path": report.output_path.as_ref().map(|path| path.to_string_lossy()),
-        "artifact_type": report.artifact_type,
-        "entry_count": report.entry_count,
-        "bytes_written": report.bytes_written,
-        "warnings": report.warnings,
-    })
 }

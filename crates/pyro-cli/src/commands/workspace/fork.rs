@@ -12,7 +12,6 @@ use pyro::workspace::Workspace as Handle;
 use pyro::workspace::WorkspaceError;
 use pyro::workspace::WorkspaceName;
 use serde_json::Value;
-use serde_json::json;
 
 /// Make workspaces that begin where this one is, which goes on as before.
 ///
@@ -60,9 +59,7 @@ impl Fork {
             Ok::<_, WorkspaceError>(records)
         })?;
         if self.json {
-            output::json(
-                &json!({ "workspace_id": workspace.id(), "count": children.len(), "children": children }),
-            );
+            output::json(&workspace.describe_children(&children));
             return Ok(exit::OK);
         }
         for child in &children {

@@ -12,11 +12,10 @@ use crate::output;
 use crate::signals;
 use clap::Subcommand;
 use pyro::run::RunIo;
+use pyro::signal;
 use pyro::workspace::Offsets;
 use pyro::workspace::Workspace;
 use pyro::workspace::history::Ended;
-use serde_json::Value;
-use serde_json::json;
 use std::io::IsTerminal as _;
 
 /// Come back to commands that run in a workspace, or have run.
@@ -100,7 +99,7 @@ pub struct Signal {
     job: u64,
 
     /// Signal, by name or number.
-    #[arg(long, short = 's', value_name = "SIGNAL", default_value = "TERM", value_parser = signal_number)]
+    #[arg(long, short = 's', value_name = "SIGNAL", default_value = "TERM", value_parser = signal::number)]
     signal: i32,
 
     /// To every process that the command has started.
@@ -143,7 +142,7 @@ impl List {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let jobs = done(workspace.jobs())?;
         if self.json {
-            output::json(&json!({ "workspace_id": workspace.id(), "count": jobs.len(), "jobs": jobs }));
+            output::json(&workspace.describe_jobs(&jobs));
             return Ok(exit::OK);
         }
         if jobs.is_empty() {
@@ -187,9 +186,7 @@ impl Signal {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         done(workspace.signal(self.job, self.signal, self.tree))?;
         if self.json {
-            output::json(
-                &json!({ "workspace_id": workspace.id(), "job_id": self.job, "signal": self.signal }),
-            );
+            output::json(&workspace.describe_job_signal(self.job, self.signal));
         } else {
             output::line(&format!("[job-signal] job_id={} signal={}", self.job, self.signal));
         }
@@ -209,11 +206,9 @@ impl Wait {
         let nothing = From { stdout_offset: u64::MAX, stderr_offset: u64::MAX };
         let ended = follow(&workspace, self.job, nothing, true, false, io)?;
         if self.json {
-            let mut document: Value = json!(ended);
-            document["workspace_id"] = json!(workspace.id());
-            document["job_id"] = json!(self.job);
-            output::json(&document);
-            return Ok(ended.map_or(exit::FAILED, |ended| ended.exit_code));
+            let Some(ended) = ended else { return Ok(exit::FAILED) };
+            output::json(&workspace.describe_job_end(self.job, &ended));
+            return Ok(ended.exit_code);
         }
         ending(&workspace, self.job, ended.as_ref())
     }
@@ -252,54 +247,4 @@ fn ending(workspace: &Workspace, job: u64, ended: Option<&Ended>) -> Result<i32,
         ended.exit_code, ended.duration_ms
     ));
     Ok(ended.exit_code)
-}
-
-/// The signals that have names on every Linux this runs on.
-const SIGNALS: [(&str, i32); 12] = [
-    ("HUP", 1),
-    ("INT", 2),
-    ("QUIT", 3),
-    ("KILL", 9),
-    ("USR1", 10),
-    ("USR2", 12),
-    ("ALRM", 14),
-    ("TERM", 15),
-    ("CONT", 18),
-    ("STOP", 19),
-    ("TSTP", 20),
-    ("WINCH", 28),
-];
-
-pub(super) fn signal_number(text: &str) -> Result<i32, String> {
-    if let Ok(number) = text.parse::<i32>()
-        && (1..=64).contains(&number)
-    {
-        return Ok(number);
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let known = SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
-    known.ok_or_else(|| "it must be a signal's name, such as TERM, or its number, 1 to 64".to_owned())
-}
-
-/// A signal's name, or its number where it has none.
-pub(super) fn signal_name(signal: i32) -> String {
-    let known = SIGNALS.iter().find(|(_, number)| *number == signal);
-    known.map_or_else(|| signal.to_string(), |(name, _)| (*name).to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signals_have_names_and_numbers() {
-        for text in ["TERM", "sigterm", "15"] {
-            assert_eq!(signal_number(text), Ok(15));
-        }
-        assert_eq!((signal_name(15), signal_name(64)), ("TERM".to_owned(), "64".to_owned()));
-        for text in ["", "0", "65", "-1", "NO"] {
-            assert!(signal_number(text).is_err(), "{text}");
-        }
-    }
 }

@@ -1,30 +1,31 @@
 //! `pyro workspace`: one file per command. This one only calls them, and holds what they share.
 
 mod connect;
-mod create;
-mod delete;
-mod diff;
+pub(super) mod create;
+pub(super) mod delete;
+pub(super) mod diff;
 mod disk;
-mod exec;
-mod export;
+pub(super) mod exec;
+pub(super) mod export;
 mod file;
-mod fork;
+pub(super) mod fork;
 mod job;
-mod list;
-mod logs;
+pub(super) mod list;
+pub(super) mod logs;
 mod pack;
 mod patch;
 mod port;
 pub(crate) mod render;
-mod reset;
+pub(super) mod reset;
 mod secret;
 mod service;
-mod shell;
-mod snapshot;
-mod start;
-mod status;
-mod stop;
-mod sync;
+pub(super) mod shell;
+pub(super) mod snapshot;
+mod ssh_config;
+pub(super) mod start;
+pub(super) mod status;
+pub(super) mod stop;
+pub(super) mod sync;
 mod update;
 
 use crate::exit;
@@ -45,6 +46,7 @@ pub enum Workspace {
     /// Make a workspace and start its guest.
     Create(create::Create),
     /// List all workspaces, the last used first.
+    #[command(visible_alias = "ls")]
     List(list::List),
     /// Show how a workspace is.
     Status(status::Status),
@@ -59,6 +61,7 @@ pub enum Workspace {
     /// Go on with a workspace that was paused.
     Resume(start::Resume),
     /// Delete workspaces with everything in them.
+    #[command(visible_alias = "rm")]
     Delete(delete::Delete),
     /// Run a command in a workspace.
     Exec(exec::Exec),
@@ -82,8 +85,18 @@ pub enum Workspace {
     /// Run commands that stay, by name.
     #[command(subcommand)]
     Service(service::Service),
-    /// Connect standard input and output to a port of the guest.
+    /// Connect standard input and output to a port of the guest, or, without a port, to an SSH server for the workspace.
+    ///
+    /// Nothing listens on this host meanwhile. Ends when the guest's side has ended; the end of standard input is passed on and is
+    /// not the end. The SSH server is this program itself and needs nothing in the guest: `pyro workspace ssh-config` prints an entry
+    /// of ssh's configuration whose ProxyCommand this is.
     Connect(connect::Connect),
+    /// Print an entry of OpenSSH's configuration, so that ssh, scp, sftp, rsync and the remote modes of editors reach a workspace.
+    ///
+    /// Append it to ~/.ssh/config, or write it to a file for `ssh -F`. The server is pyro itself, on this host: nothing needs to be in
+    /// the guest, no port is opened, and the keys are this workspace's own and made for it. It is there while the workspace runs.
+    /// Commands begin in /workspace, and relative paths of scp and sftp are below it.
+    SshConfig(ssh_config::SshConfig),
     /// Keep, show and forget snapshots.
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
@@ -131,6 +144,7 @@ impl Workspace {
             Self::Port(command) => command.call(engine),
             Self::Service(command) => command.call(engine),
             Self::Connect(command) => command.call(engine),
+            Self::SshConfig(command) => command.call(engine),
             Self::Snapshot(command) => command.call(engine),
             Self::Sync(command) => command.call(engine),
             Self::Secret(command) => command.call(engine),

@@ -9,7 +9,6 @@ use crate::failure::Failure;
 use crate::output;
 use clap::Subcommand;
 use pyro::workspace::PortSpec;
-use serde_json::json;
 use std::net::IpAddr;
 
 /// Publish ports of the guest on this host.
@@ -90,7 +89,7 @@ impl Publish {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let port = done(workspace.publish_port(&self.port.at(self.bind)))?;
         if self.json {
-            output::json(&json!({ "workspace_id": workspace.id(), "published_port": port.describe() }));
+            output::json(&workspace.describe_port(&port));
         } else {
             output::line(&format!("[workspace-port-publish] published_port={port}"));
         }
@@ -103,9 +102,7 @@ impl List {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let ports = done(workspace.published_ports())?;
         if self.json {
-            output::json(
-                &json!({ "workspace_id": workspace.id(), "count": ports.len(), "published_ports": ports }),
-            );
+            output::json(&workspace.describe_ports(&ports));
             return Ok(exit::OK);
         }
         if ports.is_empty() {
@@ -131,8 +128,7 @@ impl Remove {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let port = done(workspace.remove_port(self.host_port))?;
         if self.json {
-            let port = port.describe();
-            output::json(&json!({ "workspace_id": workspace.id(), "published_port": port, "removed": true }));
+            output::json(&workspace.describe_port_removed(&port));
         } else {
             output::line(&format!("[workspace-port-remove] published_port={port}"));
         }

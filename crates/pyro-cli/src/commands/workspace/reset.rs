@@ -30,9 +30,7 @@ impl Reset {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let mut record = done(async {
             let snapshot = workspace.reset(&self.snapshot).await?;
-            let mut record = workspace.record(false).await?;
-            record["workspace_reset"] = workspace.describe_reset(&snapshot, &workspace.document()?);
-            Ok(record)
+            workspace.reset_record(&snapshot).await
         })?;
         if self.json {
             output::json(&record);

@@ -110,9 +110,7 @@ impl List {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let secrets = done(workspace.secrets())?;
         if self.json {
-            output::json(
-                &json!({ "workspace_id": workspace.id(), "count": secrets.len(), "secrets": secrets }),
-            );
+            output::json(&workspace.describe_secrets(&secrets));
             return Ok(exit::OK);
         }
         for secret in secrets {
@@ -138,7 +136,7 @@ impl Set {
         let names: Vec<String> = secrets.iter().map(|secret| secret.name.to_string()).collect();
         done(workspace.set_secrets(secrets))?;
         if self.json {
-            output::json(&json!({ "workspace_id": workspace.id(), "secrets": names, "set": true }));
+            output::json(&workspace.describe_secrets_set(&names));
         } else {
             output::line(&format!("[workspace-secret-set] secrets={}", names.join(",")));
         }
@@ -151,9 +149,7 @@ impl Remove {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         done(workspace.remove_secret(&self.name))?;
         if self.json {
-            output::json(
-                &json!({ "workspace_id": workspace.id(), "secret_name": self.name, "removed": true }),
-            );
+            output::json(&workspace.describe_secret_removed(&self.name));
         } else {
             output::line(&format!("Removed workspace secret: {}", self.name));
         }

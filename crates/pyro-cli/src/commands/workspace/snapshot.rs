@@ -104,14 +104,10 @@ impl Create {
     fn call(self, engine: &str) -> Result<i32, Failure> {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let snapshot = done(workspace.snapshot(self.name, self.memory))?;
-        let shown = workspace.describe_snapshot(&snapshot);
         if self.json {
-            output::json(&json!({
-                "workspace_id": workspace.id(),
-                "snapshot": shown,
-                "execution_mode": "guest_vsock",
-            }));
+            output::json(&workspace.describe_snapshot_taken(&snapshot));
         } else {
+            let shown = workspace.describe_snapshot(&snapshot);
             output::line(&format!(
                 "[workspace-snapshot-create] snapshot_name={} kind={} entry_count={} bytes_written={}",
                 text(&shown, "snapshot_name"),
@@ -128,14 +124,10 @@ impl List {
     fn call(self, engine: &str) -> Result<i32, Failure> {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let snapshots = workspace.snapshots().map_err(|error| failed(&error))?;
-        let shown: Vec<Value> =
-            snapshots.iter().map(|snapshot| workspace.describe_snapshot(snapshot)).collect();
         if self.json {
-            output::json(
-                &json!({ "workspace_id": workspace.id(), "count": shown.len(), "snapshots": shown }),
-            );
+            output::json(&workspace.describe_snapshots(&snapshots));
         } else {
-            shown.iter().for_each(line);
+            snapshots.iter().for_each(|snapshot| line(&workspace.describe_snapshot(snapshot)));
         }
         Ok(exit::OK)
     }
@@ -159,11 +151,7 @@ impl Delete {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         done(workspace.delete_snapshot(&self.name))?;
         if self.json {
-            output::json(&json!({
-                "workspace_id": workspace.id(),
-                "snapshot_name": self.name,
-                "deleted": true,
-            }));
+            output::json(&workspace.describe_snapshot_deleted(&self.name));
         } else {
             output::line(&format!("Deleted workspace snapshot: {}", self.name));
         }

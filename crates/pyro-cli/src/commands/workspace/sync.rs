@@ -10,15 +10,12 @@ use crate::output;
 use crate::progress::Transfer;
 use crate::signals;
 use clap::Subcommand;
-use pyro::tree::TreePath;
 use pyro::tree::Warnings;
 use pyro::workspace::PullSpec;
 use pyro::workspace::PushReport;
 use pyro::workspace::PushSpec;
 use pyro::workspace::Workspace;
 use pyro::workspace::WorkspaceError;
-use serde_json::Value;
-use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -138,12 +135,13 @@ impl Push {
             mirror: self.delete,
             exclude: self.exclude,
             ignore_files: !self.no_ignore,
+            keep_kinds: false,
             dry_run: self.dry_run,
         };
         let (json, dry_run) = (self.json, self.dry_run);
         if self.watch {
             let mut show = |pushed: Result<PushReport, &WorkspaceError>| match pushed {
-                Ok(report) if json => output::json_line(&push_document(&workspace, &report, false)),
+                Ok(report) if json => output::json_line(&workspace.describe_push(&report, false)),
                 Ok(report) => show_push(&workspace, &report, false),
                 Err(error) if json => output::json_line(&failed(error).document()),
                 Err(error) => drop(failed(error).report(false)),
@@ -160,7 +158,7 @@ impl Push {
         drop(bar);
         let report = report.map_err(|error| failed(&error))?;
         if json {
-            output::json(&push_document(&workspace, &report, dry_run));
+            output::json(&workspace.describe_push(&report, dry_run));
         } else {
             show_push(&workspace, &report, dry_run);
         }
@@ -189,27 +187,6 @@ fn show_push(workspace: &Workspace, report: &PushReport, dry_run: bool) {
     ));
 }
 
-fn push_document(workspace: &Workspace, report: &PushReport, dry_run: bool) -> Value {
-    json!({
-        "workspace_id": workspace.id(),
-        "execution_mode": "guest_vsock",
-        "workspace_sync": {
-            "mode": report.mode,
-            "source_path": report.source.display().to_string(),
-            "destination": report.destination,
-            "entry_count": report.entry_count,
-            "bytes_written": report.bytes_written,
-            "deleted_count": report.deleted.len(),
-            "unchanged_count": report.unchanged,
-            "dry_run": dry_run,
-            "sent": paths(&report.sent, dry_run),
-            "deleted": paths(&report.deleted, dry_run),
-            "warnings": report.warnings.list(),
-            "warning_count": report.warnings.count(),
-        },
-    })
-}
-
 fn warn(warnings: &Warnings) {
     for warning in warnings.list() {
         output::error_line(&format!("[warning] {warning}"));
@@ -218,11 +195,6 @@ fn warn(warnings: &Warnings) {
     if unlisted > 0 {
         output::error_line(&format!("[warning] and {unlisted} more"));
     }
-}
-
-/// The paths themselves are what a dry run is for.
-fn paths(paths: &[TreePath], wanted: bool) -> Value {
-    if wanted { json!(paths.iter().map(ToString::to_string).collect::<Vec<_>>()) } else { Value::Null }
 }
 
 impl Pull {
@@ -236,6 +208,7 @@ impl Pull {
             ignore_files: !self.no_ignore,
             links: self.links.into(),
             bytes_max: self.max_mib.saturating_mul(1 << 20),
+            keep_kinds: false,
             dry_run: self.dry_run,
         };
         let bar = Transfer::new("pulling", self.json);
@@ -243,23 +216,7 @@ impl Pull {
         drop(bar);
         let report = report.map_err(|error| failed(&error))?;
         if self.json {
-            output::json(&json!({
-                "workspace_id": workspace.id(),
-                "execution_mode": "guest_vsock",
-                "workspace_pull": {
-                    "source": report.source,
-                    "target_path": report.target.display().to_string(),
-                    "entry_count": report.received.len(),
-                    "bytes_written": report.bytes_written,
-                    "deleted_count": report.deleted.len(),
-                    "unchanged_count": report.unchanged,
-                    "dry_run": self.dry_run,
-                    "received": paths(&report.received, self.dry_run),
-                    "deleted": paths(&report.deleted, self.dry_run),
-                    "warnings": report.warnings.list(),
-                    "warning_count": report.warnings.count(),
-                },
-            }));
+            output::json(&workspace.describe_pull(&report, self.dry_run));
             return Ok(exit::OK);
         }
         warn(&report.warnings);

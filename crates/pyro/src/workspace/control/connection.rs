@@ -3,6 +3,7 @@
 
 use super::frame;
 use super::frame::CHUNK_BYTES;
+use super::frame::FRAME_BYTES_MAX;
 use super::frame::Tag;
 use super::message::Envelope;
 use super::message::Event;
@@ -105,6 +106,9 @@ async fn send(
     let workspace = folder.id().to_string();
     let envelope = Envelope { caller: config.caller.clone(), request };
     let bytes = serde_json::to_vec(&envelope).map_err(|error| broken(&workspace, &error.into()))?;
+    if bytes.len() > FRAME_BYTES_MAX {
+        return Err(WorkspaceError::RequestTooLarge { bytes: bytes.len(), most: FRAME_BYTES_MAX });
+    }
     let (reader, writer) = stream.into_split();
     let mut sender = Sender { writer, workspace: workspace.clone() };
     sender.frame(Tag::Json, &bytes).await?;

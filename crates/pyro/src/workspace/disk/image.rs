@@ -2,6 +2,7 @@
 //! not overwrite anything.
 
 use super::error::FilesError;
+use crate::state::unnamed_file;
 use crate::workspace::advance::Advance;
 use crate::workspace::advance::Counted;
 use crate::workspace::error::WorkspaceError;
@@ -176,8 +177,7 @@ impl Output {
     fn aside(&self) -> io::Result<File> {
         let folder =
             self.path.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
-        let empty = File::open("/dev/null")?;
-        pyro_image::disk::copy_unnamed(&empty, folder.unwrap_or(Path::new(".")))
+        unnamed_file(folder.unwrap_or(Path::new(".")))
     }
 
     pub(in crate::workspace) fn keep(mut self) {

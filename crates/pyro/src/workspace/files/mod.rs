@@ -7,6 +7,8 @@
 //!   patch ──► fetch (one Send) ──► crate::patch::apply, pure ──► commit (one staged Receive, or nothing)
 //! ```
 
+mod across;
+mod attributes;
 mod change;
 mod commit;
 mod error;
@@ -14,6 +16,7 @@ mod fetch;
 mod limits;
 mod lines;
 mod list;
+mod look;
 mod patch;
 mod path;
 mod read;
@@ -21,6 +24,7 @@ mod search;
 mod show;
 mod write;
 
+pub use attributes::Attributes;
 pub use error::FilesError;
 pub use limits::LIST_ENTRIES_DEFAULT;
 pub use limits::MATCHES_DEFAULT;
@@ -34,5 +38,6 @@ pub use path::GuestPathError;
 pub use read::FileContent;
 pub use read::Range;
 pub use read::ReadOptions;
+pub use read::Reading;
 pub use search::SearchOptions;
 pub use write::WriteOptions;

@@ -89,7 +89,7 @@ impl GuestPath {
     }
 
     /// As tools take it.
-    pub(super) fn to_wire(&self) -> ByteString {
+    pub(in crate::workspace) fn to_wire(&self) -> ByteString {
         ByteString(self.0.clone())
     }
 

@@ -155,6 +155,14 @@ impl Workspace {
         }
     }
 
+    /// Reads a file from its beginning, piece by piece.
+    ///
+    /// # Errors
+    /// As [`Self::read_file`].
+    pub async fn open_file(&self, path: &GuestPath) -> Result<Reading, WorkspaceError> {
+        self.reading(path, 0, u64::MAX, Some(format!("file-read {path}"))).await
+    }
+
     async fn read_bytes(
         &self,
         path: &GuestPath,
@@ -204,7 +212,7 @@ impl Workspace {
         reading.content(self, path, bytes_max, picked.bytes, picked.truncated, place)
     }
 
-    async fn reading(
+    pub(super) async fn reading(
         &self,
         path: &GuestPath,
         offset: u64,
@@ -223,7 +231,7 @@ impl Workspace {
 }
 
 /// A read under way.
-struct Reading {
+pub struct Reading {
     run: ToolRun,
     entry: Option<Entry>,
     mask: Redactor,
@@ -234,8 +242,18 @@ struct Reading {
     ended: bool,
 }
 
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
 impl Reading {
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, WorkspaceError> {
+    /// The next bytes; nothing at the end.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`]: the guest is gone, or says nothing for too long.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, WorkspaceError> {
         while !self.ended {
             let next = tokio::time::timeout(READ_STALL, self.run.next());
             let bytes = match next.await.map_err(|_| ToolError::TimedOut)?? {

@@ -44,28 +44,54 @@ impl Workspace {
         content: &mut (dyn AsyncRead + Send + Unpin),
         options: &WriteOptions,
     ) -> Result<Value, WorkspaceError> {
-        let WriteOptions { mode, make_parents, create_new } = *options;
-        let tool = Tool::Write { path: path.to_wire(), mode, make_parents, create_new };
-        let mut run = self.tool(tool, true, Some(format!("file-write {path}"))).await?;
-        let (mut piece, mut encoded) = (vec![0; DATA_BYTES_MAX], Vec::new());
-        loop {
-            let count = content.read(&mut piece).await;
-            let count = count
-                .map_err(|source| WorkspaceError::Caller { operation: "reading the content", source })?;
-            if count == 0 {
-                break;
-            }
-            encoded.clear();
-            encode_data(&mut encoded, &piece[..count]);
-            run.send_bytes(&encoded).await?;
-        }
-        run.send(&Record::Done(b"{}".to_vec())).await?;
-        let done: WriteDone = run.done().await?;
+        let mut pieces = Reader { content, piece: vec![0; DATA_BYTES_MAX] };
+        let done = self.write_pieces(path, &mut pieces, options).await?;
         let mut map = serde_json::Map::new();
         show::put(&mut map, "path", path.as_bytes());
         map.insert("workspace_id".to_owned(), self.folder.id().as_str().into());
         map.insert("bytes_written".to_owned(), done.bytes.into());
         map.insert("created".to_owned(), done.created.into());
         Ok(map.into())
+    }
+
+    /// Writes a file as [`Self::write_file`] does.
+    pub(super) async fn write_pieces(
+        &self,
+        path: &GuestPath,
+        pieces: &mut impl Pieces,
+        options: &WriteOptions,
+    ) -> Result<WriteDone, WorkspaceError> {
+        let WriteOptions { mode, make_parents, create_new } = *options;
+        let tool = Tool::Write { path: path.to_wire(), mode, make_parents, create_new };
+        let mut run = self.tool(tool, true, Some(format!("file-write {path}"))).await?;
+        let mut encoded = Vec::new();
+        while let Some(piece) = pieces.next().await? {
+            for piece in piece.chunks(DATA_BYTES_MAX) {
+                encoded.clear();
+                encode_data(&mut encoded, piece);
+                run.send_bytes(&encoded).await?;
+            }
+        }
+        run.send(&Record::Done(b"{}".to_vec())).await?;
+        Ok(run.done().await?)
+    }
+}
+
+/// Content, piece by piece. An error is no end: what was written before it changes nothing.
+pub(super) trait Pieces {
+    /// The next one, of any length.
+    fn next(&mut self) -> impl Future<Output = Result<Option<&[u8]>, WorkspaceError>> + Send;
+}
+
+struct Reader<'a> {
+    content: &'a mut (dyn AsyncRead + Send + Unpin),
+    piece: Vec<u8>,
+}
+
+impl Pieces for Reader<'_> {
+    async fn next(&mut self) -> Result<Option<&[u8]>, WorkspaceError> {
+        let failed = |source| WorkspaceError::Caller { operation: "reading the content", source };
+        let count = self.content.read(&mut self.piece).await.map_err(failed)?;
+        Ok((count > 0).then(|| &self.piece[..count]))
     }
 }

@@ -56,6 +56,14 @@ impl Workspace {
         Ok(store::all(&self.folder, false).into_iter().map(|known| known.record).collect())
     }
 
+    /// The names of all services that are known on the disk, without asking anybody.
+    pub fn service_names(&self) -> Vec<String> {
+        store::all(&self.folder, true)
+            .into_iter()
+            .map(|known| known.record.service_name.to_string())
+            .collect()
+    }
+
     /// One service.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub(super) use http::http_status;
 pub(super) use record::Change;
 pub(super) use record::Exit;
 pub(super) use record::Known;
+pub use record::ServiceFailure;
 pub use record::ServiceRecord;
 pub use record::ServiceState;
 pub(super) use record::stop_reason;

@@ -11,6 +11,7 @@
 use super::spec::Probe;
 use super::spec::RestartPolicy;
 use super::spec::ServiceSpec;
+use crate::code;
 use crate::workspace::document::UnixSeconds;
 use crate::workspace::id::ServiceName;
 use crate::workspace::id::WorkspaceId;
@@ -90,6 +91,17 @@ pub struct ServiceRecord {
     pub restart_count: u64,
     /// Processes that it left behind.
     pub detached_processes: u32,
+}
+
+/// Why a service failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceFailure {
+    /// The stable code.
+    pub code: &'static str,
+    /// What went wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
 }
 
 /// All that is kept of a service.
@@ -210,6 +222,21 @@ impl ServiceRecord {
             self.published_ports.clear();
             self.healthy = None;
         }
+    }
+
+    /// Why it failed, if it did: what the record says of it, with a code and what to do.
+    pub fn failure(&self) -> Option<ServiceFailure> {
+        if self.state != ServiceState::Failed {
+            return None;
+        }
+        let name = &self.service_name;
+        let mut message = format!("the service '{name}' failed");
+        message.extend(self.stop_reason.as_ref().map(|reason| format!(": {reason}")));
+        message.extend(self.exit_code.map(|code| format!(", exit code {code}")));
+        message.extend(self.error.as_ref().map(|error| format!(": {error}")));
+        let hint =
+            format!("'pyro workspace service logs {} {name}' shows what it printed", self.workspace_id);
+        Some(ServiceFailure { code: code::SERVICE_FAILED, message, hint })
     }
 
     /// The contract's record.

@@ -203,6 +203,8 @@ async fn start(
     let mut document = folder.load()?;
     folder.tidy(document.suspended.is_some());
     let _ = super::snapshots::retain_layers(&folder, &document.chain);
+    // Without them its commands would not find what they were promised; then nothing is started.
+    let secrets = super::secrets::values(&config, &folder, &document)?;
     let up = bring_up::bring_up(&config, &folder, &mut document, report).await?;
     document.stopped = None;
     folder.save(&document)?;
@@ -217,7 +219,7 @@ async fn start(
         jobs: Jobs::new(next_job),
         ports: Mutex::new(PublishedPorts::default()),
         port_clients: Arc::new(Semaphore::new(ports::CLIENTS_MAX)),
-        vault: Vault::open(&Keyring::of(&config, &document.workspace_id), &document.secrets),
+        vault: Vault::new(secrets),
         shells: Shells::default(),
         services: Services::of(&folder),
         document: Mutex::new(document),

@@ -12,9 +12,9 @@ use crate::guest::GuestError;
 use crate::secret::Needles;
 use crate::secret::SecretName;
 use crate::secret::SecretValue;
-use crate::workspace::document::SecretRecord;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::keyring::Keyring;
+use crate::workspace::sealed::Sealed;
 use crate::workspace::secrets::NewSecret;
 use pyro_proto::bytes::HiddenBytes;
 use pyro_proto::message::RequestBody;
@@ -56,10 +56,9 @@ struct Placed {
 pub(super) struct Lent(());
 
 impl Vault {
-    /// The secrets that the keyring still has of those a document names.
-    pub(super) fn open(keyring: &Keyring, records: &BTreeMap<SecretName, SecretRecord>) -> Self {
-        let mut values = Values::default();
-        values.all.extend(records.keys().filter_map(|name| Some((name.clone(), keyring.get(name)?))));
+    /// Secrets that were kept.
+    pub(super) fn new(all: BTreeMap<SecretName, SecretValue>) -> Self {
+        let mut values = Values { all, ..Values::default() };
         values.changed();
         Self {
             values: Mutex::new(values),
@@ -123,6 +122,10 @@ impl Supervisor {
         let mut records = self.document_mut().secrets.clone();
         records.extend(secrets.iter().map(|secret| (secret.name.clone(), secret.record())));
         crate::workspace::secrets::check_count(&records)?;
+        if self.document().persist_secrets {
+            let all = secrets.iter().map(|secret| (&secret.name, &secret.value));
+            Sealed::of(&self.config, &self.folder).put(all)?;
+        }
         self.change(|document| document.secrets = records)?;
         let keyring = Keyring::of(&self.config, self.folder.id());
         for NewSecret { name, value, .. } in secrets {
@@ -139,6 +142,9 @@ impl Supervisor {
             return Err(WorkspaceError::unknown_secret(self.folder.id(), name));
         }
         Keyring::of(&self.config, self.folder.id()).remove(name);
+        if self.document().persist_secrets {
+            Sealed::of(&self.config, &self.folder).remove(name)?;
+        }
         // What was printed before is redacted already, and what is printed from now on is no secret of this workspace.
         self.vault.change(|all| drop(all.remove(name)));
         self.refresh_secrets().await

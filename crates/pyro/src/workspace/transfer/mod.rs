@@ -4,8 +4,10 @@
 //! ```text
 //!   seed, push:    folder, archive, clone -- thread: walk, encode --> channel --> tool Receive
 //!   pull, export:  tool Send --> channel --> thread: extract, or pack --> folder, file, archive
+//!   across:        tool Send --> channel --> thread: encode --> channel --> tool Receive of another guest
 //! ```
 
+mod across;
 mod export;
 mod incoming;
 mod outgoing;
@@ -28,6 +30,7 @@ pub(super) use seed::Source;
 pub(super) use seed::open;
 pub(super) use seed::seed;
 
+use super::copy::CopyError;
 use super::error::WorkspaceError;
 use super::handle::Workspace;
 use crate::guest::ToolError;
@@ -36,7 +39,10 @@ use pyro_proto::message::ErrorCode;
 use pyro_proto::tool::ScanDone;
 use pyro_proto::tool::Tool;
 use pyro_proto::tree::Entry;
+use pyro_proto::tree::EntryKind;
 use pyro_proto::tree::Record;
+use pyro_proto::tree::TreePath;
+use std::collections::HashMap;
 
 /// Most entries of a tree in a guest that are kept in memory at once.
 const SCAN_ENTRIES_MAX: u64 = 5_000_000;
@@ -70,6 +76,29 @@ impl Workspace {
         }
         Ok(entries)
     }
+}
+
+/// Refuses a tree of which a folder is on the other side something that is none, or the other way round.
+fn check_kinds<'a>(
+    source: impl IntoIterator<Item = &'a Entry>,
+    there: impl IntoIterator<Item = &'a Entry>,
+) -> Result<(), WorkspaceError> {
+    let is_folder = |entry: &Entry| entry.kind == EntryKind::Directory;
+    let there: HashMap<&TreePath, bool> =
+        there.into_iter().map(|entry| (&entry.path, is_folder(entry))).collect();
+    for entry in source {
+        let shown = || entry.path.to_string();
+        match there.get(&entry.path) {
+            Some(false) if is_folder(entry) => {
+                return Err(CopyError::FolderOntoFile { shown: shown() }.into());
+            }
+            Some(true) if !is_folder(entry) => {
+                return Err(CopyError::FileOntoFolder { shown: shown() }.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether there is nothing at the path asked for.

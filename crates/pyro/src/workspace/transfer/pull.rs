@@ -2,6 +2,7 @@
 //! file must not trust what a guest sends: the extractor does the checking.
 
 use super::Moved;
+use super::check_kinds;
 use super::export::FromGuest;
 use super::guest_path;
 use super::incoming::Records;
@@ -53,6 +54,8 @@ pub struct PullSpec {
     pub links: Links,
     /// Most bytes.
     pub bytes_max: u64,
+    /// Refuse to put a folder in the place of something that is none, or the other way round.
+    pub keep_kinds: bool,
     /// Only say what would be done.
     pub dry_run: bool,
 }
@@ -93,6 +96,9 @@ impl Workspace {
             return Err(WorkspaceError::Unsuitable { path: spec.source.clone().into(), reason });
         }
         let (local, rules) = self.look(spec).await?;
+        if spec.keep_kinds {
+            check_kinds(&remote, local.values())?;
+        }
         let mut report = PullReport {
             source: String::from_utf8_lossy(&root).into_owned(),
             target: spec.target.clone(),

@@ -8,6 +8,7 @@
 //! ```
 
 use super::Moved;
+use super::check_kinds;
 use super::guest_path;
 use super::outgoing::Destination;
 use super::outgoing::SourceError;
@@ -18,6 +19,7 @@ use crate::tree;
 use crate::tree::Encoder;
 use crate::tree::HashCache;
 use crate::tree::HostManifest;
+use crate::tree::IntakeLimits;
 use crate::tree::PushPlan;
 use crate::tree::PushedManifest;
 use crate::tree::Rules;
@@ -38,6 +40,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -57,6 +60,8 @@ pub struct PushSpec {
     pub exclude: Vec<String>,
     /// Leave out what `.gitignore` and `.pyroignore` say.
     pub ignore_files: bool,
+    /// Refuse to put a folder in the place of something that is none, or the other way round.
+    pub keep_kinds: bool,
     /// Only say what would be done.
     pub dry_run: bool,
 }
@@ -110,6 +115,33 @@ impl Workspace {
         }
     }
 
+    /// Unpacks an archive that comes as a stream, plain or compressed, into a folder of the guest.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`]; the guest's files are then as they were.
+    pub(in crate::workspace) async fn push_stream(
+        &self,
+        input: Box<dyn Read + Send>,
+        root: &[u8],
+        moved: Moved<'_>,
+    ) -> Result<PushReport, WorkspaceError> {
+        let destination = String::from_utf8_lossy(root).into_owned();
+        let to = Destination { root: root.to_vec(), staged: true, activity: activity(Path::new("-")) };
+        let encode = move |encoder: &mut Encoder<'_>| {
+            tree::read_tar(input, &IntakeLimits::default(), encoder).map_err(boxed)
+        };
+        let (sent, _) = self.send_tree(to, encode, moved, None).await?;
+        Ok(PushReport {
+            mode: "tar_archive",
+            source: PathBuf::from("-"),
+            destination,
+            entry_count: sent.entries,
+            bytes_written: sent.bytes,
+            warnings: sent.warnings,
+            ..PushReport::default()
+        })
+    }
+
     async fn push_archive(
         &self,
         spec: &PushSpec,
@@ -147,6 +179,9 @@ impl Workspace {
         };
         let (local, scan) = tokio::join!(look(path.clone(), options, kept.cache.clone()), self.scan(&root));
         let (local, mut scan) = (local?, scan?);
+        if spec.keep_kinds {
+            check_kinds(local.manifest.entries().iter().map(|entry| &entry.entry), &scan)?;
+        }
         let pushed = PushedManifest::load(&kept.pushed);
         let excluded = |path: &TreePath, folder: bool| local.rules.excludes(path, folder);
         let mut plan = tree::plan(&local.manifest, &scan, &pushed, spec.mirror, &excluded);

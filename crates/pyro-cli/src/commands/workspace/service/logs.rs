@@ -11,13 +11,11 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::output;
 use crate::signals;
-use base64::Engine as _;
 use pyro::run::RunIo;
 use pyro::workspace::ServiceLogs;
 use pyro::workspace::ServiceName;
 use pyro::workspace::Workspace;
 use pyro::workspace::WorkspaceError;
-use serde_json::json;
 
 /// Most bytes of each output in one JSON object: more than is ever kept.
 const JSON_BYTES_MAX: usize = 64 << 20;
@@ -74,17 +72,7 @@ impl Logs {
     fn as_json(&self, workspace: &Workspace) -> Result<i32, Failure> {
         let (io, stdout, stderr) = capture::io_up_to(JSON_BYTES_MAX);
         let logs = self.read(workspace, io)?;
-        let mut record = logs.record.describe();
-        for (name, captured) in [("stdout", stdout.take()), ("stderr", stderr.take())] {
-            record[name] = json!(String::from_utf8_lossy(&captured.bytes));
-            if std::str::from_utf8(&captured.bytes).is_err() {
-                record[format!("{name}_base64")] =
-                    json!(base64::engine::general_purpose::STANDARD.encode(&captured.bytes));
-            }
-        }
-        record["tail_lines"] = json!(self.lines());
-        record["truncated"] = json!(logs.truncated);
-        output::json(&record);
+        output::json(&logs.describe(self.lines(), &stdout.take(), &stderr.take()));
         Ok(exit::OK)
     }
 

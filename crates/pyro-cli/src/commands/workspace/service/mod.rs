@@ -13,7 +13,6 @@ use clap::Subcommand;
 use pyro::workspace::ServiceName;
 use pyro::workspace::ServiceRecord;
 use pyro::workspace::ServiceState;
-use serde_json::json;
 use std::time::Duration;
 
 /// Run commands that stay, by name.
@@ -123,12 +122,7 @@ impl List {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let services = done(workspace.services())?;
         if self.json {
-            output::json(&json!({
-                "workspace_id": workspace.id(),
-                "count": services.len(),
-                "running_count": services.iter().filter(|service| service.is_living()).count(),
-                "services": services.iter().map(ServiceRecord::describe).collect::<Vec<_>>(),
-            }));
+            output::json(&workspace.describe_services(&services));
             return Ok(exit::OK);
         }
         if services.is_empty() {
@@ -220,11 +214,11 @@ fn show(service: &ServiceRecord, verb: &str, json: bool, aside: bool) {
 
 /// What became of a start: with 1 if it failed.
 fn told(service: &ServiceRecord, verb: &str, json: bool) -> i32 {
-    if service.state != ServiceState::Failed {
+    let Some(failure) = service.failure() else {
         show(service, verb, json, true);
         return exit::OK;
-    }
-    let failure = failure(service);
+    };
+    let failure = Failure::plain(failure.code, failure.message, failure.hint, exit::FAILED);
     if json {
         let mut record = service.describe();
         // The cause that the record names, if any, is in the message.
@@ -237,14 +231,4 @@ fn told(service: &ServiceRecord, verb: &str, json: bool) -> i32 {
         let _ = failure.report(false);
     }
     exit::FAILED
-}
-
-fn failure(service: &ServiceRecord) -> Failure {
-    let name = &service.service_name;
-    let mut message = format!("the service '{name}' failed");
-    message.extend(service.stop_reason.as_ref().map(|reason| format!(": {reason}")));
-    message.extend(service.exit_code.map(|code| format!(", exit code {code}")));
-    message.extend(service.error.as_ref().map(|error| format!(": {error}")));
-    let hint = format!("'pyro workspace service logs {} {name}' shows what it printed", service.workspace_id);
-    Failure::plain(pyro::code::SERVICE_FAILED, message, hint, exit::FAILED)
 }

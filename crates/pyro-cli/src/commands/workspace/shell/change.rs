@@ -2,8 +2,6 @@
 
 use super::super::done;
 use super::super::find;
-use super::super::job::signal_name;
-use super::super::job::signal_number;
 use super::super::render::text;
 use super::Which;
 use super::show;
@@ -11,7 +9,7 @@ use super::size;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
-use serde_json::json;
+use pyro::signal;
 
 /// List the shells of a workspace, those that run and the last that have ended.
 #[derive(Debug, clap::Args)]
@@ -31,7 +29,7 @@ pub struct Signal {
     which: Which,
 
     /// Signal, by name or number.
-    #[arg(long, short = 's', value_name = "SIGNAL", default_value = "INT", value_parser = signal_number)]
+    #[arg(long, short = 's', value_name = "SIGNAL", default_value = "INT", value_parser = signal::number)]
     signal: i32,
 
     /// Print one JSON object.
@@ -74,13 +72,7 @@ impl List {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let shells = done(workspace.list_shells())?;
         if self.json {
-            let running = shells.iter().filter(|shell| shell["state"] == "running").count();
-            output::json(&json!({
-                "workspace_id": workspace.id(),
-                "count": shells.len(),
-                "running_count": running,
-                "shells": shells,
-            }));
+            output::json(&workspace.describe_shells(&shells));
             return Ok(exit::OK);
         }
         if shells.is_empty() {
@@ -109,7 +101,7 @@ impl Signal {
     pub(super) fn call(self, engine: &str) -> Result<i32, Failure> {
         let workspace = find(engine, &self.which.workspace, exit::FAILED)?;
         let record = done(workspace.signal_shell(&self.which.shell, self.signal))?;
-        let signal = signal_name(self.signal);
+        let signal = signal::name(self.signal);
         show(self.json, "signal", record, &[("signal", signal.into())], &["shell_id", "state", "signal"]);
         Ok(exit::OK)
     }

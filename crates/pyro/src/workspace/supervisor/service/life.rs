@@ -141,10 +141,10 @@ async fn run(supervisor: &Arc<Supervisor>, service: &Arc<Service>) -> End {
         Ok(secrets) => secrets,
         Err(error) => return without_secrets(&error),
     };
-    let started = launch(supervisor, service, env).await;
+    let started = launch(supervisor, service, env.clone()).await;
     drop(open);
     let end = match started {
-        Ok((exec, pid)) => follow(supervisor, service, exec, pid).await,
+        Ok((exec, pid)) => follow(supervisor, service, &env, exec, pid).await,
         Err(error) => refused(&error),
     };
     supervisor.return_secrets(lent).await;
@@ -152,7 +152,13 @@ async fn run(supervisor: &Arc<Supervisor>, service: &Arc<Service>) -> End {
 }
 
 /// A process that was launched, to its end.
-async fn follow(supervisor: &Arc<Supervisor>, service: &Arc<Service>, mut exec: Exec, pid: u32) -> End {
+async fn follow(
+    supervisor: &Arc<Supervisor>,
+    service: &Arc<Service>,
+    secrets: &[(ByteString, ByteString)],
+    mut exec: Exec,
+    pid: u32,
+) -> End {
     service.apply(Change::Launched { pid });
     let name = service.record().service_name;
     note(supervisor, "service_started", name.to_string());
@@ -160,7 +166,7 @@ async fn follow(supervisor: &Arc<Supervisor>, service: &Arc<Service>, mut exec: 
     let pumps: Vec<_> =
         pumps.map(|(which, reader)| tokio::spawn(pump(reader, supervisor, service, which))).collect();
     let mut exits: Exits = Box::pin(exec.take_exit());
-    let end = attend(supervisor, service, &exec, &mut exits).await;
+    let end = attend(supervisor, service, secrets, &exec, &mut exits).await;
     for mut pump in pumps {
         if tokio::time::timeout(PUMP_DEADLINE, &mut pump).await.is_err() {
             pump.abort();
@@ -208,7 +214,13 @@ fn pump(
 }
 
 /// Sees a process that runs to its end.
-async fn attend(supervisor: &Arc<Supervisor>, service: &Service, exec: &Exec, exits: &mut Exits) -> End {
+async fn attend(
+    supervisor: &Arc<Supervisor>,
+    service: &Service,
+    secrets: &[(ByteString, ByteString)],
+    exec: &Exec,
+    exits: &mut Exits,
+) -> End {
     let spec = &service.spec;
     let failed = |reason, exit, error| End::NotReady { reason, exit, error };
     tokio::select! {
@@ -218,7 +230,7 @@ async fn attend(supervisor: &Arc<Supervisor>, service: &Service, exec: &Exec, ex
             Ok(exit) => failed(stop_reason::EXITED_BEFORE_READY, known(&exit), None),
             Err(error) => lost(&error),
         },
-        () = ready(supervisor, service) => {}
+        () = ready(supervisor, service, secrets) => {}
         () = tokio::time::sleep(spec.ready_timeout), if spec.probe.is_some() => {
             let (exit, _) = end(service, exec, exits).await;
             let error = format!("it was not ready after {} seconds", spec.ready_timeout.as_secs_f64());
@@ -243,17 +255,17 @@ async fn attend(supervisor: &Arc<Supervisor>, service: &Service, exec: &Exec, ex
                 Ok(exit) => End::Exited { exit: known(&exit), ready_for: ready_at.elapsed() },
                 Err(error) => lost(&error),
             },
-            healthy = health(supervisor, service) => service.apply(Change::Health(healthy)),
+            healthy = health(supervisor, service, secrets) => service.apply(Change::Health(healthy)),
         }
     }
 }
 
 /// Returns when the service is ready.
-async fn ready(supervisor: &Supervisor, service: &Service) {
+async fn ready(supervisor: &Supervisor, service: &Service, secrets: &[(ByteString, ByteString)]) {
     let spec = &service.spec;
     let settled = Instant::now() + SETTLE[usize::from(spec.probe.is_some())];
     if let Some(probe) = &spec.probe {
-        while !probe::is_ready(&supervisor.client(), spec, probe).await {
+        while !probe::is_ready(&supervisor.client(), spec, secrets, probe).await {
             tokio::time::sleep(spec.ready_interval).await;
         }
     }
@@ -261,12 +273,12 @@ async fn ready(supervisor: &Supervisor, service: &Service) {
 }
 
 /// Whether it is still ready, when it is time to look again; without a probe or an interval that never comes.
-async fn health(supervisor: &Supervisor, service: &Service) -> bool {
+async fn health(supervisor: &Supervisor, service: &Service, secrets: &[(ByteString, ByteString)]) -> bool {
     let spec = &service.spec;
     match (&spec.probe, spec.health_interval) {
         (Some(probe), Some(interval)) => {
             tokio::time::sleep(interval).await;
-            probe::is_ready(&supervisor.client(), spec, probe).await
+            probe::is_ready(&supervisor.client(), spec, secrets, probe).await
         }
         _ => std::future::pending().await,
     }

@@ -9,6 +9,7 @@ use crate::workspace::service::HttpUrl;
 use crate::workspace::service::Probe;
 use crate::workspace::service::ServiceSpec;
 use crate::workspace::service::http_status;
+use pyro_proto::ByteString;
 use pyro_proto::exec::Ending;
 use pyro_proto::exec::ExecSpec;
 use pyro_proto::tool::Tool;
@@ -23,8 +24,13 @@ const NET_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a command may take; then all its processes are ended.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Tries a probe once. May be given up.
-pub(super) async fn is_ready(guest: &GuestClient, spec: &ServiceSpec, probe: &Probe) -> bool {
+/// Tries a probe once, a command with the variables that the service has secrets in. May be given up.
+pub(super) async fn is_ready(
+    guest: &GuestClient,
+    spec: &ServiceSpec,
+    secrets: &[(ByteString, ByteString)],
+    probe: &Probe,
+) -> bool {
     match probe {
         Probe::File { path } => {
             let Ok(run) = guest.tool(Tool::Stat { path: spec.path(path) }, false, Some(FILE_TIMEOUT)) else {
@@ -38,7 +44,7 @@ pub(super) async fn is_ready(guest: &GuestClient, spec: &ServiceSpec, probe: &Pr
             let answer = tokio::time::timeout(NET_TIMEOUT, status(guest, url)).await;
             answer.ok().flatten().is_some_and(|status| (200..400).contains(&status))
         }
-        Probe::Command { command } => succeeds(guest, spec, command).await,
+        Probe::Command { command } => succeeds(guest, spec, secrets, command).await,
     }
 }
 
@@ -70,12 +76,18 @@ impl Drop for Ends {
     }
 }
 
-async fn succeeds(guest: &GuestClient, spec: &ServiceSpec, command: &str) -> bool {
-    let spec = ExecSpec {
+async fn succeeds(
+    guest: &GuestClient,
+    spec: &ServiceSpec,
+    secrets: &[(ByteString, ByteString)],
+    command: &str,
+) -> bool {
+    let mut spec = ExecSpec {
         argv: vec!["/bin/sh".into(), "-lc".into(), command.into()],
         timeout_ms: u64::try_from(COMMAND_TIMEOUT.as_millis()).ok(),
         ..spec.exec()
     };
+    spec.env.extend_from_slice(secrets);
     let Ok(exec) = guest.exec(spec, ExecStreams::default()) else { return false };
     let mut exec = Ends(exec);
     // What it prints is nobody's.

@@ -5,6 +5,7 @@
 //!   0 ...... dropped ...... | kept_from ...... in the file ...... | recent ...... in memory ...... | total
 //! ```
 
+use crate::state::unnamed_file;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -159,7 +160,7 @@ impl State {
 
     fn write(&mut self, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
         if self.file.is_none() {
-            self.file = Some(unnamed(&self.folder)?);
+            self.file = Some(unnamed_file(&self.folder)?);
         }
         let Some(file) = &self.file else { return Err(io::ErrorKind::NotFound.into()) };
         while !bytes.is_empty() {
@@ -194,12 +195,6 @@ impl State {
         let count = file.read_at(&mut to[before..], place).unwrap_or(0);
         to.truncate(before + count);
     }
-}
-
-/// A file without a name: gone with the process that has it open.
-fn unnamed(folder: &std::path::Path) -> io::Result<File> {
-    let empty = File::open("/dev/null")?;
-    pyro_image::disk::copy_unnamed(&empty, folder)
 }
 
 #[cfg(test)]
