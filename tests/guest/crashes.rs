@@ -106,6 +106,19 @@ fn what_was_acknowledged_is_there_after_a_supervisor_is_killed() {
 }
 
 #[test]
+fn a_guest_that_stands_still_is_not_waited_for_and_goes_on() {
+    let home = debian();
+    let work = home.workspace("debian:12", &[]);
+    let engine = Pid::from_raw(work.pid("engine_pid")).unwrap();
+    rustix::process::kill_process(engine, Signal::STOP).unwrap();
+    let hung = work.call("exec", &["--timeout-seconds", "1", "--", "echo late > late"]);
+    hung.fails_with(125, "guest_hung", "does not answer");
+    rustix::process::kill_process(engine, Signal::CONT).unwrap();
+    // What nobody waits for any more was ended, and the next command is answered.
+    assert_eq!(work.sh("echo on"), "on");
+}
+
+#[test]
 fn a_supervisor_that_hangs_is_killed_by_whoever_stops_or_deletes() {
     let home = debian();
     let work = home.workspace("debian:12", &[]);

@@ -17,6 +17,7 @@ use super::output::Output;
 use super::redacted::RedactedReader;
 use super::serve::Client;
 use crate::code;
+use crate::guest::Exec;
 use crate::guest::ExecStreams;
 use crate::guest::GuestError;
 use crate::guest::StreamReader;
@@ -45,6 +46,10 @@ use tokio::sync::mpsc;
 
 /// How much longer than the guest the host waits for a time-out, beyond the guest's own grace.
 const HANG_GRACE: Duration = Duration::from_secs(15);
+
+/// How long a guest may take to begin with a program that has all the time it wants. A small one that begins with a hundred at
+/// once takes some of it.
+pub(super) const START_DEADLINE: Duration = Duration::from_secs(120);
 
 /// All that is kept of what commands printed, in bytes.
 const OUTPUT_BYTES_MAX: u64 = 1 << 30;
@@ -152,13 +157,14 @@ impl Supervisor {
         };
         let streams = ExecStreams { stdin: request.stdin, stderr: true, pty: None };
         let began = Instant::now();
-        let refused = |source| WorkspaceError::Guest { operation: "running the command", source };
+        let deadline = timeout.map(|timeout| timeout + Duration::from_millis(KILL_GRACE_MS) + HANG_GRACE);
         let lent = self.lend_secrets().await?;
-        let mut exec = match self.client().start(spec, streams).await {
+        let patience = deadline.unwrap_or(START_DEADLINE);
+        let mut exec = match self.start_in_guest("running the command", spec, streams, patience).await {
             Ok(exec) => exec,
             Err(error) => {
                 self.return_secrets(lent).await;
-                return Err(refused(error));
+                return Err(error);
             }
         };
         let _ = self
@@ -179,7 +185,6 @@ impl Supervisor {
                     supervisor.pump(stderr, &watched.stderr, Tag::Stderr, tap)
                 )
             };
-            let deadline = timeout.map(|timeout| timeout + Duration::from_millis(KILL_GRACE_MS) + HANG_GRACE);
             let exits = within(deadline, exits);
             tokio::pin!(pumps, exits);
             let mut pumped = false;
@@ -199,6 +204,26 @@ impl Supervisor {
             supervisor.return_secrets(lent).await;
         });
         Ok(job)
+    }
+
+    /// Starts a program in the guest, which may not answer.
+    pub(super) async fn start_in_guest(
+        &self,
+        operation: &'static str,
+        spec: ExecSpec,
+        streams: ExecStreams,
+        patience: Duration,
+    ) -> Result<Exec, WorkspaceError> {
+        let refused = |source| WorkspaceError::Guest { operation, source };
+        let mut exec = self.client().exec(spec, streams).map_err(refused)?;
+        match tokio::time::timeout(patience, exec.started()).await {
+            Ok(started) => started.map(|_| exec).map_err(refused),
+            Err(_) => {
+                // Should the guest go on one day, nobody waits for this any more.
+                exec.end();
+                Err(WorkspaceError::Hung { workspace: self.id() })
+            }
+        }
     }
 
     /// Everything that comes after a command's end and before anybody hears of it.

@@ -18,6 +18,7 @@ mod record;
 mod wait;
 
 use super::Supervisor;
+use super::exec::START_DEADLINE;
 use super::redacted::RedactedReader;
 use super::serve::Client;
 use crate::guest::Exec;
@@ -259,13 +260,12 @@ impl Supervisor {
         let spec =
             ExecSpec { argv: request.argv, cwd: request.cwd, env, user: request.user, ..ExecSpec::default() };
         let streams = ExecStreams { stdin: true, stderr: false, pty: Some(size.pty()) };
-        let refused = |source| WorkspaceError::Guest { operation: "opening the shell", source };
         let lent = self.lend_secrets().await?;
-        let mut exec = match self.client().start(spec, streams).await {
+        let mut exec = match self.start_in_guest("opening the shell", spec, streams, START_DEADLINE).await {
             Ok(exec) => exec,
             Err(error) => {
                 self.return_secrets(lent).await;
-                return Err(refused(error));
+                return Err(error);
             }
         };
         let (input, outlet) = Queue::new();
