@@ -38,6 +38,7 @@ pub(crate) fn config(home: &Path) -> Config {
         workspaces_max: 1000,
         output_bytes_max: 64 << 20,
         secret_keyring: false,
+        secrets_key: None,
         home: None,
         supervisor: PathBuf::from("/nonexistent"),
         caller: "mcp".to_owned(),
