@@ -87,8 +87,8 @@ _FAMILIES: dict[type[PyroError], str] = {
     """,
     ConflictError: """
         agent_too_old engine_differs guest_limit_reached output_exists patch_conflict path_changed path_exists port_in_use
-        push_conflict secret_missing secrets_in_memory service_failed service_running shell_ended shell_input_full
-        snapshot_name_taken snapshot_protected workspace_busy workspace_environment_gone workspace_limit_reached
+        push_conflict secret_missing secrets_in_memory secrets_key_missing secrets_key_wrong service_failed service_running
+        shell_ended shell_input_full snapshot_name_taken snapshot_protected workspace_busy workspace_environment_gone workspace_limit_reached
         workspace_name_taken workspace_not_running workspace_not_suspended workspace_reset workspace_running
     """,
     RefusedError: """
