@@ -83,7 +83,7 @@ fn four_commands_at_once_meet_each_other() {
 }
 
 #[test]
-fn a_cancelled_command_is_gone_within_a_second_and_pings_are_answered_meanwhile() {
+fn a_cancelled_command_is_gone_and_pings_are_answered_meanwhile() {
     let home = debian();
     let mut client = McpClient::start(&home, &["--ephemeral"]);
     let id = workspace(&mut client, json!({}));
