@@ -149,7 +149,10 @@ impl Host {
         host
     }
 
+    /// Becomes a new host, as a supervisor does: what the agent was writing to the old one, half a frame included,
+    /// is passed over until its own sync.
     pub(crate) fn sync(&mut self) {
+        self.decoder.reset();
         self.socket.write_all(&SYNC).unwrap();
         self.data.clear();
         self.ended.clear();
