@@ -251,11 +251,15 @@ impl Host {
         }
     }
 
-    /// Sends bytes as credit allows.
+    /// Sends bytes as credit allows; what a job that has ended did not take is dropped, since nobody grants it credit.
     pub(crate) fn push(&mut self, stream: StreamId, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = self.windows[&stream].available().min(bytes.len()).min(32 * 1024);
             if room == 0 {
+                let exited = self.replies.iter().any(|reply| matches!(reply.body, ReplyBody::Exited(_)));
+                if exited && self.ended.contains(&stream) {
+                    return;
+                }
                 self.step();
                 continue;
             }
