@@ -230,6 +230,7 @@ impl Agent {
         self.connections.abort_all();
         self.jobs.orphan_all();
         for id in self.jobs.ids() {
+            self.feed(id);
             self.job_changed(id);
         }
     }

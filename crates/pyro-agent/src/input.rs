@@ -20,12 +20,14 @@ pub(crate) struct Input {
     taken: usize,
     ended: bool,
     terminal: bool,
+    /// Whether the kernel was asked to tell of room.
+    waits_for_room: bool,
 }
 
 impl Input {
     pub(crate) fn new(fd: OwnedFd, stream: StreamId, terminal: bool) -> Self {
         let window = ReceiveWindow::default();
-        Self { fd: Some(fd), stream, window, pending: Vec::new(), taken: 0, ended: false, terminal }
+        Self { fd: Some(fd), stream, window, pending: Vec::new(), taken: 0, ended: false, terminal, waits_for_room: false }
     }
 
     /// The stream it travels on.
@@ -80,6 +82,14 @@ impl Input {
             self.fd = None;
         }
         self.window.consume(consumed)
+    }
+
+    /// What the kernel is to be asked for after a pump: to tell of room in the write end, or not to any more.
+    pub(crate) fn room_wanted(&mut self) -> Option<(&OwnedFd, bool)> {
+        let wanted = self.taken < self.pending.len();
+        let fd = self.fd.as_ref()?;
+        let changed = std::mem::replace(&mut self.waits_for_room, wanted) != wanted;
+        changed.then_some((fd, wanted))
     }
 
     /// Lets go of the command's input, whatever is still to be written.

@@ -340,7 +340,6 @@ impl Job {
             && self.terminal.is_none()
         {
             input.end();
-            input.pump();
         }
     }
 

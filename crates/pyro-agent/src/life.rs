@@ -53,8 +53,12 @@ impl Agent {
         }
         let Some(job) = self.jobs.get_mut(id) else { return };
         let hosted = job.request.is_some();
-        if let Some(input) = &mut job.input
-            && let Some(bytes) = input.pump()
+        let Some(input) = &mut job.input else { return };
+        let taken = input.pump();
+        if let Some((fd, wanted)) = input.room_wanted() {
+            self.poller.watch_room(fd, id, wanted);
+        }
+        if let Some(bytes) = taken
             && hosted
         {
             self.channel.send_credit(input.stream(), bytes);

@@ -96,8 +96,16 @@ impl Poller {
 
     /// Watches `fd` until it is closed.
     pub(crate) fn add(&self, fd: impl AsFd, token: Token) -> io::Result<()> {
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, fd, EventData::new_u64(token.encode()), flags)
+        epoll::add(&self.epoll, fd, EventData::new_u64(token.encode()), interest(token))
+    }
+
+    /// Whether to hear of room in a job's input. A terminal has news of that at every key, and to be woken for nothing
+    /// delays the program that is to answer it.
+    pub(crate) fn watch_room(&self, fd: impl AsFd, id: JobId, wanted: bool) {
+        let token = Token::Job(id, Part::Input);
+        let room = if wanted { EventFlags::OUT } else { EventFlags::empty() };
+        // Cannot fail for a descriptor that is watched.
+        let _ = epoll::modify(&self.epoll, fd, EventData::new_u64(token.encode()), interest(token) | room);
     }
 
     /// Waits for events, at most for `limit`.
@@ -112,6 +120,17 @@ impl Poller {
         };
         Ok(events.iter().filter_map(readiness).collect())
     }
+}
+
+/// What is told of a descriptor from the beginning; that it is broken is always told.
+const fn interest(token: Token) -> EventFlags {
+    let both_ways = EventFlags::IN.union(EventFlags::OUT);
+    let directions = match token {
+        Token::Channel | Token::Groups | Token::Connection(_) => both_ways,
+        Token::Job(_, Part::Input) => EventFlags::empty(),
+        Token::Job(..) => EventFlags::IN,
+    };
+    directions.union(EventFlags::RDHUP).union(EventFlags::ET)
 }
 
 fn readiness(event: &epoll::Event) -> Option<Readiness> {
