@@ -1,5 +1,7 @@
-"""Takes keys typed at a terminal that is attached to a workspace, and bytes through the floor's channel, in turn. Both are
-answered by a `cat` in the guest; ours passes two terminals and the supervisor besides. It must not know what is promised.
+"""Takes keys typed at a terminal that is attached to a workspace, and bytes through the floor's channel, in turn. All are
+answered by a `cat` in the guest; ours passes two terminals and the supervisor besides. Since a terminal in the guest costs
+what it costs whoever is at its other end, bytes through the floor's channel and a terminal of the guest are taken too. It
+must not know what is promised.
 """
 import contextlib
 import os
@@ -9,6 +11,7 @@ import subprocess
 import tempfile
 import time
 
+from floor import ANSWERER
 from pairs import median
 from pairs import ratio
 from workspaces import Workspaces
@@ -17,8 +20,6 @@ from workspaces import Workspaces
 KEYS, WARM_KEYS, TURNS = 50, 10, 4
 # So long nothing more is shown before the first key.
 QUIET_S = 0.5
-# Says so when it answers every byte as it comes.
-ANSWERER = "stty raw -echo; echo up; exec cat"
 
 
 class Keyboard:
@@ -51,6 +52,14 @@ class Keyboard:
         os.close(self.master)
 
 
+@contextlib.contextmanager
+def ended(guest):
+    try:
+        yield guest
+    finally:
+        guest.end()
+
+
 def turn(key_s):
     for _ in range(WARM_KEYS):
         key_s()
@@ -63,12 +72,17 @@ def keystrokes(pyro, engine):
         _, workspace = stack.enter_context(Workspaces(pyro, state).made())
         keyboard = Keyboard(pyro, state, workspace)
         stack.callback(keyboard.end)
-        _, guest = engine.restored()
-        stack.callback(guest.end)
-        guest.answer_bytes()
-        bytes_s, keys_s = [], []
+        plain, terminal = (stack.enter_context(ended(engine.restored()[1])) for _ in range(2))
+        plain.answer_bytes()
+        terminal.answer_keys()
+        bytes_s, terminal_s, keys_s = [], [], []
         for _ in range(TURNS):
-            bytes_s += turn(guest.byte_s)
+            bytes_s += turn(plain.byte_s)
+            terminal_s += turn(terminal.byte_s)
             keys_s += turn(keyboard.key_s)
-    floor, ours = median(bytes_s), median(keys_s)
-    return {"channel_echo_s": floor}, {"keystroke_s": ours, "keystroke_ratio": ratio(ours, floor)}
+    channel, through_terminal, ours = median(bytes_s), median(terminal_s), median(keys_s)
+    return {"channel_echo_s": channel, "terminal_echo_s": through_terminal}, {
+        "keystroke_s": ours,
+        "keystroke_ratio": ratio(ours, channel),
+        "keystroke_terminal_ratio": ratio(ours, through_terminal),
+    }

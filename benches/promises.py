@@ -35,6 +35,7 @@ PROMISES = [
     ("port_request_s", None, "s", "a connection to a published port, with one answer"),
     ("supervisor_peak_mib", 48, "MiB", "a supervisor's memory at most, after a seed"),
     ("keystroke_ratio", 1.5, "x floor echo", "a key's round trip at an attached terminal, p50"),
+    ("keystroke_terminal_ratio", 1.5, "x floor terminal", "the same, beside a terminal in the floor's guest"),
     ("exec_true_s", None, "s", "workspace exec of sh -c true, whole process"),
     ("start_s", None, "s", "start of a stopped workspace"),
     ("stop_s", None, "s", "stop of a workspace"),
