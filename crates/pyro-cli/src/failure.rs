@@ -4,6 +4,9 @@
 use crate::exit;
 use crate::output;
 use crate::settings::SettingsError;
+use clap::error::ContextKind;
+use clap::error::ContextValue;
+use clap::error::ErrorKind;
 use pyro::Coded;
 use pyro::code;
 use pyro::code::chain;
@@ -50,7 +53,9 @@ impl Failure {
         let text = error.to_string();
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let hints = lines.map(|line| line.trim_start_matches("tip: ").to_owned()).collect();
+        let mut hints: Vec<String> =
+            lines.map(|line| line.trim_start_matches("tip: ").to_owned()).collect();
+        hints.splice(0..0, command_hint(error));
         Self { code: code::USAGE.to_owned(), message, hints, exit_code: exit::USAGE, quiet: false }
     }
 
@@ -104,6 +109,14 @@ impl Failure {
     }
 }
 
+/// What to do about a command for the guest that was typed without the dashes before it.
+fn command_hint(error: &clap::Error) -> Option<String> {
+    let takes_command = error.get(ContextKind::Usage)?.to_string().contains("-- <COMMAND>");
+    let ContextValue::String(word) = error.get(ContextKind::InvalidArg)? else { return None };
+    let forgotten = error.kind() == ErrorKind::UnknownArgument && takes_command && !word.starts_with('-');
+    forgotten.then(|| format!("The guest's command follows two dashes: -- {word:?}"))
+}
+
 /// Whether the command line asks for JSON, even one that cannot be parsed. Words after `--` are the guest's.
 pub(crate) fn wants_json(args: &[OsString]) -> bool {
     args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json")
@@ -112,6 +125,19 @@ pub(crate) fn wants_json(args: &[OsString]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_without_its_dashes_is_told_of_them() {
+        let hints = |words: &[&str]| {
+            Failure::usage(&crate::command().try_get_matches_from(words).unwrap_err()).hints
+        };
+        let dashes = "The guest's command follows two dashes: -- \"rm -rf x\"";
+        assert_eq!(hints(&["pyro", "exec", "fix", "rm -rf x"])[0], dashes);
+        assert_eq!(hints(&["pyro", "run", "debian:12", "rm -rf x"])[0], dashes);
+        for other in [["pyro", "exec", "fix", "--nonsense"], ["pyro", "rm", "fix", "more"]] {
+            assert!(hints(&other).iter().all(|hint| !hint.contains("dashes")), "{other:?}");
+        }
+    }
 
     #[test]
     fn json_is_asked_for_before_the_dashes_alone() {
