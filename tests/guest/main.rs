@@ -40,6 +40,7 @@ mod shells;
 mod short_forms;
 mod snapshots;
 mod ssh;
+mod stories;
 mod syncs;
 mod templates;
 mod tools;
