@@ -17,6 +17,7 @@ mod resources;
 mod session;
 mod stdio;
 mod tools;
+mod wording;
 
 pub use http::Http;
 pub use http::HttpError;

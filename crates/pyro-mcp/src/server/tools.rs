@@ -2,6 +2,7 @@
 //! call an operation.
 
 use super::profile::Profile;
+use super::wording::in_terms_of_tools;
 use crate::operations::Operation;
 use crate::operations::OperationError;
 use crate::operations::table;
@@ -109,8 +110,8 @@ fn object(schema: &Value) -> JsonObject {
 /// twice, as text for older clients too; the text goes first when there is not room for both.
 pub(super) fn result(outcome: Result<Value, OperationError>) -> CallToolResult {
     let document = match outcome {
-        Ok(document) => document,
-        Err(error) => return CallToolResult::structured_error(error.document()),
+        Ok(document) => in_terms_of_tools(document),
+        Err(error) => return CallToolResult::structured_error(in_terms_of_tools(error.document())),
     };
     let mut result = CallToolResult::structured(document);
     if length(&result) <= RESULT_BYTES_MAX {
