@@ -133,6 +133,9 @@ fn closing_the_connection_ends_what_runs() {
         json!({ "workspace_id": id, "command": "echo $$ > pid; echo begun; exec sleep 600", "timeout_seconds": 900 }),
     );
     client.wait_for_progress(call, "begun");
+    client.close_input();
+    // It is ended because nobody waits for it, and not after the time that an answer might take.
+    assert_eq!(client.answer(call)["error"]["data"]["code"], "cancelled");
     client.close();
     workspace.exec("kill -0 $(cat pid)").ends_with(1);
     assert_eq!(workspace.status()["labels"]["pyro/session"].as_str().unwrap().len(), 12);

@@ -114,10 +114,13 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(text, Some(json!({ "code": code::TOOL_UNKNOWN }))));
         }
         let arguments = request.arguments.unwrap_or_default();
+        let cancelled =
+            || Err(ErrorData::internal_error("cancelled", Some(json!({ "code": code::CANCELLED }))));
         tokio::select! {
             response = self.call(&request.name, arguments, &context) => Ok(response),
             // Nobody waits for the answer; what was under way ends as it is dropped.
-            () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", Some(json!({ "code": code::CANCELLED })))),
+            () = context.ct.cancelled() => cancelled(),
+            () = self.gone.wait() => cancelled(),
         }
     }
 

@@ -8,6 +8,7 @@
 //! ```
 
 mod client_roots;
+mod gone;
 mod handler;
 mod http;
 mod notify;
@@ -32,6 +33,7 @@ pub use tools::UnknownTool;
 
 use crate::operations::Operations;
 use client_roots::ClientRoots;
+use gone::Gone;
 use std::sync::Arc;
 
 /// The server's side of one client's connection.
@@ -41,11 +43,17 @@ pub struct Server {
     tools: Arc<Tools>,
     /// What the client says it works on; nothing when the folders of the host were fixed when the server was started.
     client_roots: Option<Arc<ClientRoots>>,
+    gone: Gone,
 }
 
 impl Server {
     /// Offers these tools. With `client_roots` the folders of the host that they may use are those that the client names.
     pub fn new(operations: Operations, tools: Arc<Tools>, client_roots: bool) -> Self {
-        Self { operations, tools, client_roots: client_roots.then(Arc::default) }
+        Self {
+            operations,
+            tools,
+            client_roots: client_roots.then(Arc::default),
+            gone: Gone::default(),
+        }
     }
 }
