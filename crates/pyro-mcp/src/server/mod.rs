@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   stdio, HTTP (token, Host, Origin) --> handler --> tools of a profile --> operations, under rules
-//!                                            |--> progress notifications
+//!                                            |--> progress notifications, log messages
 //!                                            +--> resources, prompts
 //! ```
 
@@ -11,6 +11,7 @@ mod client_roots;
 mod gone;
 mod handler;
 mod http;
+mod logging;
 mod notify;
 mod profile;
 mod prompts;
@@ -34,6 +35,7 @@ pub use tools::UnknownTool;
 use crate::operations::Operations;
 use client_roots::ClientRoots;
 use gone::Gone;
+use logging::Log;
 use std::sync::Arc;
 
 /// The server's side of one client's connection.
@@ -43,6 +45,7 @@ pub struct Server {
     tools: Arc<Tools>,
     /// What the client says it works on; nothing when the folders of the host were fixed when the server was started.
     client_roots: Option<Arc<ClientRoots>>,
+    log: Arc<Log>,
     gone: Gone,
 }
 
@@ -53,6 +56,7 @@ impl Server {
             operations,
             tools,
             client_roots: client_roots.then(Arc::default),
+            log: Arc::default(),
             gone: Gone::default(),
         }
     }
