@@ -377,6 +377,26 @@ fn limits_hold_across_calls_at_once() {
     client.close();
 }
 
+/// A VM of one command is a guest like any other for as long as it is there.
+#[test]
+fn a_vm_under_way_takes_a_workspaces_place() {
+    let home = debian();
+    let mut client = McpClient::start(&home, &["--ephemeral", "--max-workspaces", "1"]);
+    let run = json!({ "environment": "debian:12", "command": "echo begun; exec sleep 600", "timeout_seconds": 900 });
+    let call = client.begin_call("vm_run", run);
+    client.wait_for_progress(call, "begun");
+    let environment = json!({ "environment": "debian:12" });
+    for tool in ["workspace_create", "vm_create"] {
+        assert_eq!(client.refused(tool, environment.clone())["code"], "workspace_limit_reached", "{tool}");
+    }
+    client.notify("notifications/cancelled", json!({ "requestId": call }));
+    // Its place is free as soon as it has ended.
+    while client.outcome("workspace_create", environment.clone()).is_err() {}
+    let once = json!({ "environment": "debian:12", "command": "true" });
+    assert_eq!(client.refused("vm_run", once)["code"], "workspace_limit_reached");
+    client.close();
+}
+
 /// Everything that a server under test has is gone with its sandbox.
 #[test]
 fn a_signal_ends_the_server_and_what_it_made() {
