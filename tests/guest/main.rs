@@ -24,6 +24,7 @@ mod hosts;
 mod jobs;
 mod load;
 mod mcp;
+mod mcp_node;
 mod mcp_python;
 mod one_shot;
 mod output;

@@ -12,6 +12,7 @@ pub mod appearance;
 pub mod library;
 mod linked;
 pub mod mcp;
+pub mod node;
 pub mod outcome;
 pub mod processes;
 pub mod pty;
