@@ -18,7 +18,7 @@ test: ## Prepare everything and run all tests, real guests included
 
 bench: ## Measure pyro beside the floor, and which promises are kept; BENCH_FLAGS="--many 200" is passed on
 	@scripts/setup --for bench
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory build wheel
 	@python3 benches/bench.py $(BENCH_FLAGS)
 
 check: fmt-check clippy layers reference-check deny ## What must hold beside the tests

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`make bench`: measures the engine's floor and pyro in one run, and prints what pyro promises beside what it keeps.
-It must not measure anything itself; floor.py, product.py, pairs.py, ports.py, workspaces.py and keystrokes.py do.
+It must not measure anything itself; floor.py, product.py, pairs.py, ports.py, workspaces.py, keystrokes.py and faces.py do.
 
     bench.py [--runs 20] [--boots 3] [--many 200] [--only LIST] [--json FILE]
 
@@ -13,6 +13,7 @@ import os
 import pathlib
 import sys
 
+import faces
 import floor
 import keystrokes
 import pairs
@@ -26,6 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 AT_ONCE, IDLE = 20, 10
 PARTS = (
     "starts", "exec", "cold", "at_once", "fork", "environments", "idle", "many", "rest", "workspaces", "ports", "keystrokes",
+    "mcp", "python",
 )
 
 
@@ -73,6 +75,8 @@ def plan(pyro, engine, options):
         "ports": lambda: ports.ports(pyro, engine, options.turns),
         "workspaces": lambda: workspaces.workspaces(pyro, engine, options.turns),
         "keystrokes": lambda: keystrokes.keystrokes(pyro, engine),
+        "mcp": lambda: faces.mcp(pyro, options.runs),
+        "python": lambda: faces.python(pyro, options.runs),
     }
 
 

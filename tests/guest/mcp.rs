@@ -2,12 +2,22 @@
 //! left afterwards, and what a client must not reach.
 
 use crate::debian;
+use crate::empty_sandbox;
 use pyro_testkit::McpClient;
 use pyro_testkit::Sandbox;
 use pyro_testkit::processes;
+use pyro_testkit::sandbox::files_below;
+use rustix::fs::inotify;
+use rustix::fs::inotify::CreateFlags;
+use rustix::fs::inotify::WatchFlags;
 use serde_json::Value;
 use serde_json::json;
 use std::fs;
+use std::io::ErrorKind;
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::path::PathBuf;
 
 /// A workspace of this server, made with these arguments and an environment.
 fn workspace(client: &mut McpClient, mut arguments: Value) -> String {
@@ -121,6 +131,89 @@ fn a_cancelled_vm_is_gone() {
     home.assert_nothing_left();
 }
 
+/// A mirror that accepts and never answers holds a pull up for as long as the test wants.
+#[test]
+fn a_pull_is_in_nobodys_way_and_a_cancelled_one_leaves_nothing() {
+    let home = empty_sandbox();
+    let mirror = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/debian", mirror.local_addr().unwrap());
+    let mut server = home.pyro(["mcp", "serve"]);
+    for proxy in ["http_proxy", "https_proxy"] {
+        server.env_remove(proxy);
+    }
+    let mut client = McpClient::of(server.env("PYRO_DEBIAN_MIRROR", &address));
+    let call = client.begin_call("environment_pull", json!({ "environment": "debian:12" }));
+    let (mut asked, _) = mirror.accept().unwrap();
+    client.request("ping", json!({}));
+    client.call("vm_list_environments", json!({}));
+    assert!(!client.is_answered(call), "the pull has ended without its mirror");
+    client.notify("notifications/cancelled", json!({ "requestId": call }));
+    // Whoever asked goes away: what it has sent ends.
+    let mut sent = Vec::new();
+    let ended = asked.read_to_end(&mut sent);
+    assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    client.request("ping", json!({}));
+    assert!(!client.is_answered(call), "a cancelled request is not answered");
+    client.close();
+    home.assert_nothing_left();
+    let installed = home.run(["env", "list", "--json"]).succeeds().json();
+    assert!(installed["environments"].as_array().unwrap().iter().all(|one| one["installed"] == false));
+    let partial =
+        files_below(home.cache()).into_iter().filter(|file| file.to_string_lossy().contains("partial-"));
+    assert_eq!(partial.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}
+
+/// Given up at once, and when there is something to take back.
+#[test]
+fn a_cancelled_workspace_leaves_nothing() {
+    let home = debian();
+    let mut client = McpClient::start(&home, &[]);
+    client.request("logging/setLevel", json!({ "level": "info" }));
+    for is_begun in [false, true] {
+        let call = client.begin_call("workspace_create", json!({ "environment": "debian:12" }));
+        if is_begun {
+            wait_for_folder(&home.state().join("workspaces"));
+        }
+        client.notify("notifications/cancelled", json!({ "requestId": call }));
+        client.request("ping", json!({}));
+        assert!(!client.is_answered(call), "it was made before it was cancelled");
+    }
+    client.close();
+    processes::wait_until_none_uses(home.home());
+    assert_eq!(home.run(["workspace", "list", "--json"]).succeeds().json()["count"], 0);
+    assert_eq!(fs::read_dir(home.state().join("workspaces")).unwrap().count(), 0);
+}
+
+/// Waits until there is something in a folder that is there.
+fn wait_for_folder(folder: &Path) {
+    let watch = inotify::init(CreateFlags::CLOEXEC).unwrap();
+    inotify::add_watch(&watch, folder, WatchFlags::CREATE | WatchFlags::MOVED_TO).unwrap();
+    if fs::read_dir(folder).unwrap().next().is_none() {
+        rustix::io::read(&watch, &mut [0; 4096]).unwrap();
+    }
+}
+
+#[test]
+fn what_happens_to_workspaces_is_logged_for_whoever_wants_that() {
+    let home = debian();
+    let mut client = McpClient::start(&home, &["--ephemeral"]);
+    client.request("logging/setLevel", json!({ "level": "info" }));
+    let id = workspace(&mut client, json!({}));
+    client.call("workspace_stop", json!({ "workspace_id": id }));
+    for event in ["workspace_created", "workspace_stopped"] {
+        let is_it =
+            |told: &Value| told["data"]["event"] == event && told["data"]["workspace_id"] == id.as_str();
+        let told = client.wait_for_notification("notifications/message", is_it);
+        assert_eq!((&told["level"], &told["logger"]), (&json!("info"), &json!("pyro")));
+    }
+    client.request("logging/setLevel", json!({ "level": "warning" }));
+    client.call("workspace_delete", json!({ "workspace_id": id }));
+    client.request("ping", json!({}));
+    let deleted = |told: &Value| told["data"]["event"] == "workspace_deleted";
+    assert!(!client.was_notified("notifications/message", deleted), "more was logged than is wanted");
+    client.close();
+}
+
 /// A client that goes away takes what it runs with it.
 #[test]
 fn closing_the_connection_ends_what_runs() {
@@ -133,6 +226,9 @@ fn closing_the_connection_ends_what_runs() {
         json!({ "workspace_id": id, "command": "echo $$ > pid; echo begun; exec sleep 600", "timeout_seconds": 900 }),
     );
     client.wait_for_progress(call, "begun");
+    client.close_input();
+    // It is ended because nobody waits for it, and not after the time that an answer might take.
+    assert_eq!(client.answer(call)["error"]["data"]["code"], "cancelled");
     client.close();
     workspace.exec("kill -0 $(cat pid)").ends_with(1);
     assert_eq!(workspace.status()["labels"]["pyro/session"].as_str().unwrap().len(), 12);
@@ -278,6 +374,26 @@ fn limits_hold_across_calls_at_once() {
     let long =
         json!({ "environment": "debian:12", "command": "true", "mem_mib": 512, "timeout_seconds": 61 });
     assert_eq!(client.refused("vm_run", long)["code"], "limit_exceeded");
+    client.close();
+}
+
+/// A VM of one command is a guest like any other for as long as it is there.
+#[test]
+fn a_vm_under_way_takes_a_workspaces_place() {
+    let home = debian();
+    let mut client = McpClient::start(&home, &["--ephemeral", "--max-workspaces", "1"]);
+    let run = json!({ "environment": "debian:12", "command": "echo begun; exec sleep 600", "timeout_seconds": 900 });
+    let call = client.begin_call("vm_run", run);
+    client.wait_for_progress(call, "begun");
+    let environment = json!({ "environment": "debian:12" });
+    for tool in ["workspace_create", "vm_create"] {
+        assert_eq!(client.refused(tool, environment.clone())["code"], "workspace_limit_reached", "{tool}");
+    }
+    client.notify("notifications/cancelled", json!({ "requestId": call }));
+    // Its place is free as soon as it has ended.
+    while client.outcome("workspace_create", environment.clone()).is_err() {}
+    let once = json!({ "environment": "debian:12", "command": "true" });
+    assert_eq!(client.refused("vm_run", once)["code"], "workspace_limit_reached");
     client.close();
 }
 

@@ -16,16 +16,12 @@ use std::process::Stdio;
 /// What the client is made of, to the version.
 const REQUIREMENTS: [&str; 2] = ["mcp==2.3.0", "jsonschema==4.26.0"];
 
-/// Would fetch packages for minutes; `environments.rs` shows that installing works.
-const LEFT_OUT: [&str; 1] = ["environment_pull"];
-
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guest/mcp_client.py");
 
 fn client(home: &Sandbox, mut how: Value) -> Value {
     let root = home.home().join("root");
     fs::create_dir_all(&root).unwrap();
     how["root"] = json!(root);
-    how["leave_out"] = json!(LEFT_OUT);
     let mut command = Command::new(python::interpreter(&REQUIREMENTS));
     command.arg("-B").arg(CLIENT).arg(how.to_string()).current_dir(home.home());
     Outcome::of(&mut command).succeeds().json()

@@ -10,6 +10,7 @@ use std::io::BufReader;
 use std::io::Write as _;
 use std::process::Child;
 use std::process::ChildStdin;
+use std::process::Command;
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -33,12 +34,12 @@ pub struct McpClient {
 impl McpClient {
     /// Starts `pyro mcp serve` with these flags, and shakes hands.
     pub fn start(sandbox: &Sandbox, flags: &[&str]) -> Self {
-        let mut child = sandbox
-            .pyro([&["mcp", "serve"], flags].concat())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::of(&mut sandbox.pyro([&["mcp", "serve"], flags].concat()))
+    }
+
+    /// Starts a server, and shakes hands.
+    pub fn of(server: &mut Command) -> Self {
+        let mut child = server.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (sender, messages) = mpsc::channel();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         std::thread::spawn(move || {
@@ -124,6 +125,23 @@ impl McpClient {
         }
     }
 
+    /// Waits for a notification of this method whose parameters are what `is_it` looks for, and takes it.
+    #[track_caller]
+    pub fn wait_for_notification(&mut self, method: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        let is_wanted = |message: &Value| message["method"] == method && is_it(&message["params"]);
+        loop {
+            if let Some(at) = self.notifications.iter().position(is_wanted) {
+                return self.notifications.remove(at)["params"].take();
+            }
+            self.receive();
+        }
+    }
+
+    /// Whether such a notification has come so far and was not taken.
+    pub fn was_notified(&self, method: &str, is_it: impl Fn(&Value) -> bool) -> bool {
+        self.notifications.iter().any(|message| message["method"] == method && is_it(&message["params"]))
+    }
+
     fn receive(&mut self) {
         let message = self.messages.recv_timeout(ANSWER_MAX).unwrap();
         match message["id"].as_u64() {
@@ -162,6 +180,20 @@ impl McpClient {
         let text = result["content"][0]["text"].as_str().unwrap();
         assert_eq!(serde_json::from_str::<Value>(text).unwrap(), document, "text and structure differ");
         document
+    }
+
+    /// What a tool gives back, or `{error, code, hint}`.
+    #[track_caller]
+    pub fn outcome(&mut self, tool: &str, arguments: impl Into<Value>) -> Result<Value, Value> {
+        let id = self.begin_call(tool, arguments);
+        let mut result = self.answer(id)["result"].take();
+        let document = result["structuredContent"].take();
+        if result["isError"] == true { Err(document) } else { Ok(document) }
+    }
+
+    /// Closes the client's end, and goes on reading.
+    pub fn close_input(&mut self) {
+        drop(self.input.take());
     }
 
     /// What a tool that fails gives back: `{error, code, hint}`.

@@ -37,12 +37,12 @@ fn make(folder: &Path, interpreter: &Path, requirements: &[&str]) {
     run(Command::new(interpreter).args(["-m", "pip", "install", "--quiet"]).args(requirements));
 }
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")));
     base.expect("HOME is set in a test's environment").join("pyro-tests/python")

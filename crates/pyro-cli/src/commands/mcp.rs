@@ -52,7 +52,7 @@ pub struct Serve {
     #[arg(long)]
     ephemeral: bool,
 
-    /// Workspaces that there may be at once of those that it made.
+    /// Workspaces and VMs that there may be at once of those that it made.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_workspaces: Option<u64>,
 

@@ -11,7 +11,8 @@ use pyro::workspace::Workspace;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-/// Room for workspaces that are being made; they are listed by the time this is dropped, or never will be.
+/// Room for workspaces that are being made, and for VMs of one command; they are listed by the time this is dropped, or never will
+/// be.
 #[derive(Debug)]
 pub(super) struct Room<'a> {
     making: &'a AtomicU64,
@@ -33,9 +34,9 @@ impl<'a> Context<'a> {
             .iter()
             .filter(|one| one.has_labels(&rules.labels) && one.document.as_ref().is_ok_and(is_finished));
         if finished.count() as u64 + all > most {
-            let text = format!("this server may have {most} workspaces at once, and would have more");
+            let text = format!("this server may have {most} workspaces and VMs at once, and would have more");
             return Err(OperationError::new(code::WORKSPACE_LIMIT_REACHED, text)
-                .hint("workspace_delete those that are not needed"));
+                .hint("workspace_delete those that are not needed, or wait until a vm_run has ended"));
         }
         Ok(room)
     }

@@ -2,13 +2,18 @@
 //! what any tool, resource or prompt says.
 
 use super::Server;
+use super::logging::Level;
+use super::logging::Log;
 use super::notify::Notes;
 use super::prompts;
 use super::resources;
 use super::tools;
 use crate::operations::HostPaths;
 use crate::operations::Operations;
+use crate::operations::Progress;
 use crate::operations::Rules;
+use crate::operations::Step;
+use crate::operations::Stream;
 use pyro::code;
 use rmcp::ErrorData;
 use rmcp::RoleServer;
@@ -29,10 +34,13 @@ use rmcp::model::ReadResourceRequestParams;
 use rmcp::model::ReadResourceResponse;
 use rmcp::model::ServerCapabilities;
 use rmcp::model::ServerConfig;
+#[expect(deprecated, reason = "clients of the revisions before 2026-07-28 have logs")]
+use rmcp::model::SetLevelRequestParams;
 use rmcp::service::NotificationContext;
 use rmcp::service::RequestContext;
 use serde_json::json;
 use std::convert::Infallible;
+use std::time::Instant;
 
 /// The contract's name of this server.
 const NAME: &str = "pyro_mcp";
@@ -58,13 +66,39 @@ impl Server {
         if let Err(refused) = self.tools.check(name, &arguments) {
             return tools::result(Err(refused)).into();
         }
+        let began = Instant::now();
         let operations = self.operations(context).await;
         let notes = Notes::default();
-        let call = operations.call(name, arguments.into(), &notes);
-        tokio::select! {
-            outcome = call => tools::result(outcome).into(),
+        let told = Logged { notes: &notes, log: &self.log, tool: name };
+        let call = operations.call(name, arguments.into(), &told);
+        let outcome = tokio::select! {
+            outcome = call => outcome,
             never = tell(&notes, context) => match never {},
-        }
+        };
+        self.log.called(name, outcome.as_ref().err().map(|error| error.code.as_str()), began.elapsed());
+        tools::result(outcome).into()
+    }
+}
+
+/// Notices go to the log as well: they outlast the call.
+struct Logged<'a> {
+    notes: &'a Notes,
+    log: &'a Log,
+    tool: &'a str,
+}
+
+impl Progress for Logged<'_> {
+    fn step(&self, step: &Step) {
+        self.notes.step(step);
+    }
+
+    fn notice(&self, text: &str) {
+        self.notes.notice(text);
+        self.log.notice(self.tool, text);
+    }
+
+    fn output(&self, stream: Stream, bytes: &[u8]) {
+        self.notes.output(stream, bytes);
     }
 }
 
@@ -83,7 +117,8 @@ async fn tell(notes: &Notes, context: &RequestContext<RoleServer>) -> Infallible
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools();
+        #[expect(deprecated, reason = "clients of the revisions before 2026-07-28 have logs")]
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_logging();
         let capabilities = if self.tools.has("workspace_create") {
             capabilities.enable_resources().enable_prompts().build()
         } else {
@@ -114,10 +149,13 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(text, Some(json!({ "code": code::TOOL_UNKNOWN }))));
         }
         let arguments = request.arguments.unwrap_or_default();
+        let cancelled =
+            || Err(ErrorData::internal_error("cancelled", Some(json!({ "code": code::CANCELLED }))));
         tokio::select! {
             response = self.call(&request.name, arguments, &context) => Ok(response),
             // Nobody waits for the answer; what was under way ends as it is dropped.
-            () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", Some(json!({ "code": code::CANCELLED })))),
+            () = context.ct.cancelled() => cancelled(),
+            () = self.gone.wait() => cancelled(),
         }
     }
 
@@ -162,6 +200,20 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
         Ok(prompts::get(&request.name, &request.arguments.unwrap_or_default())?.into())
+    }
+
+    #[expect(deprecated, reason = "clients of the revisions before 2026-07-28 have logs")]
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.log.set_least(Level::of(request.level), &self.operations);
+        Ok(())
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        self.log.begin(context.peer, self.operations.clone());
     }
 
     async fn on_roots_list_changed(&self, _: NotificationContext<RoleServer>) {

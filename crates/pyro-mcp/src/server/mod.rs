@@ -3,13 +3,15 @@
 //!
 //! ```text
 //!   stdio, HTTP (token, Host, Origin) --> handler --> tools of a profile --> operations, under rules
-//!                                            |--> progress notifications
+//!                                            |--> progress notifications, log messages
 //!                                            +--> resources, prompts
 //! ```
 
 mod client_roots;
+mod gone;
 mod handler;
 mod http;
+mod logging;
 mod notify;
 mod profile;
 mod prompts;
@@ -17,6 +19,7 @@ mod resources;
 mod session;
 mod stdio;
 mod tools;
+mod wording;
 
 pub use http::Http;
 pub use http::HttpError;
@@ -31,6 +34,8 @@ pub use tools::UnknownTool;
 
 use crate::operations::Operations;
 use client_roots::ClientRoots;
+use gone::Gone;
+use logging::Log;
 use std::sync::Arc;
 
 /// The server's side of one client's connection.
@@ -40,11 +45,19 @@ pub struct Server {
     tools: Arc<Tools>,
     /// What the client says it works on; nothing when the folders of the host were fixed when the server was started.
     client_roots: Option<Arc<ClientRoots>>,
+    log: Arc<Log>,
+    gone: Gone,
 }
 
 impl Server {
     /// Offers these tools. With `client_roots` the folders of the host that they may use are those that the client names.
     pub fn new(operations: Operations, tools: Arc<Tools>, client_roots: bool) -> Self {
-        Self { operations, tools, client_roots: client_roots.then(Arc::default) }
+        Self {
+            operations,
+            tools,
+            client_roots: client_roots.then(Arc::default),
+            log: Arc::default(),
+            gone: Gone::default(),
+        }
     }
 }

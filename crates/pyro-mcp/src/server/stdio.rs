@@ -26,7 +26,7 @@ pub fn standard_streams() -> (StdioReader, StdioWriter) {
     stdio_pipes()
 }
 
-/// Serves until the client closes its end, or `stop` is done.
+/// Serves until the client closes its end, or `stop` is done. Calls that are under way then end.
 ///
 /// # Errors
 /// [`StdioError`]; a client that goes before it has begun is none.
@@ -41,6 +41,7 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     tokio::pin!(stop);
+    let input = server.gone.watching(input);
     let running = tokio::select! {
         running = server.serve((input, output)) => match running {
             Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),

@@ -2,6 +2,7 @@
 //! call an operation.
 
 use super::profile::Profile;
+use super::wording::in_terms_of_tools;
 use crate::operations::Operation;
 use crate::operations::OperationError;
 use crate::operations::table;
@@ -12,6 +13,7 @@ use rmcp::model::JsonObject;
 use rmcp::model::Tool;
 use rmcp::model::ToolAnnotations;
 use serde_json::Value;
+use serde_json::json;
 use std::sync::Arc;
 
 /// Most bytes of one result, as it travels: there are clients that take no event of more than 1 MiB.
@@ -19,6 +21,9 @@ const RESULT_BYTES_MAX: usize = 1_000_000;
 
 /// An argument that a model is not told of, and that is refused with a code of its own if it finds it.
 const HIDDEN: &str = "allow_host_compat";
+
+/// What every failure has.
+const FAILURE: [&str; 2] = ["error", "code"];
 
 /// The tools that a server offers.
 #[derive(Clone, Debug)]
@@ -97,8 +102,16 @@ fn tool(operation: &Operation, without: &[&str]) -> Tool {
     }
     Tool::new(operation.name, operation.description, input)
         .with_title(operation.title)
-        .with_raw_output_schema(Arc::new(object(&operation.output_schema)))
+        .with_raw_output_schema(Arc::new(output(&operation.output_schema)))
         .with_annotations(annotations)
+}
+
+/// A failure is a structured result, too, and there are clients that check every such result against the schema.
+fn output(schema: &Value) -> JsonObject {
+    let mut schema = object(schema);
+    let required = schema.remove("required").unwrap_or_else(|| json!([]));
+    schema.insert("anyOf".to_owned(), json!([{ "required": required }, { "required": FAILURE }]));
+    schema
 }
 
 fn object(schema: &Value) -> JsonObject {
@@ -109,8 +122,8 @@ fn object(schema: &Value) -> JsonObject {
 /// twice, as text for older clients too; the text goes first when there is not room for both.
 pub(super) fn result(outcome: Result<Value, OperationError>) -> CallToolResult {
     let document = match outcome {
-        Ok(document) => document,
-        Err(error) => return CallToolResult::structured_error(error.document()),
+        Ok(document) => in_terms_of_tools(document),
+        Err(error) => return CallToolResult::structured_error(in_terms_of_tools(error.document())),
     };
     let mut result = CallToolResult::structured(document);
     if length(&result) <= RESULT_BYTES_MAX {
@@ -135,7 +148,6 @@ fn length(result: &CallToolResult) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn properties(tools: &Tools, name: &str) -> Vec<String> {
         let tool = tools.list().into_iter().find(|tool| tool.name == name).unwrap();
@@ -162,6 +174,17 @@ mod tests {
         let given = json!({ "secrets": [] });
         assert!(core.check("workspace_create", given.as_object().unwrap()).is_err());
         assert!(full.check("workspace_create", given.as_object().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn schemas_have_room_for_failures() {
+        for tool in Tools::new(Profile::default(), &[]).unwrap().list() {
+            let schema = tool.output_schema.unwrap();
+            assert!(schema.get("required").is_none(), "{}", tool.name);
+            let either = schema["anyOf"].as_array().unwrap();
+            assert_eq!(either[1], json!({ "required": ["error", "code"] }));
+            assert!(either[0]["required"].as_array().is_some_and(|names| !names.is_empty()), "{}", tool.name);
+        }
     }
 
     #[test]

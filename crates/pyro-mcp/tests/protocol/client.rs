@@ -60,6 +60,8 @@ pub(crate) struct Client {
     roots: Vec<String>,
     /// What the server said of itself.
     pub(crate) hello: Value,
+    /// What it told without being asked.
+    pub(crate) told: Vec<Value>,
 }
 
 impl Client {
@@ -87,6 +89,7 @@ impl Client {
             last_id: 0,
             roots: roots.to_vec(),
             hello: Value::Null,
+            told: Vec::new(),
         };
         let capabilities =
             if roots.is_empty() { json!({}) } else { json!({ "roots": { "listChanged": true } }) };
@@ -119,16 +122,33 @@ impl Client {
         let id = self.last_id;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await;
         loop {
-            let mut line = String::new();
-            assert!(self.input.read_line(&mut line).await.unwrap() > 0, "the server is gone");
-            let message: Value = serde_json::from_str(&line).unwrap();
+            let message = self.message().await;
             if message["method"] == "roots/list" {
                 let roots: Vec<Value> = self.roots.iter().map(|uri| json!({ "uri": uri })).collect();
                 self.send(&json!({ "jsonrpc": "2.0", "id": message["id"], "result": { "roots": roots } }))
                     .await;
             } else if message["id"] == id {
                 return message;
+            } else {
+                self.told.push(message);
             }
+        }
+    }
+
+    async fn message(&mut self) -> Value {
+        let mut line = String::new();
+        assert!(self.input.read_line(&mut line).await.unwrap() > 0, "the server is gone");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// The next notification of this method.
+    pub(crate) async fn notified(&mut self, method: &str) -> Value {
+        loop {
+            if let Some(at) = self.told.iter().position(|message| message["method"] == method) {
+                return self.told.remove(at)["params"].take();
+            }
+            let message = self.message().await;
+            self.told.push(message);
         }
     }
 

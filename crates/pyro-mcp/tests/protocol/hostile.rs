@@ -158,3 +158,14 @@ async fn a_message_that_is_no_message_harms_no_other() {
     }
     client.result("ping", json!({})).await;
 }
+
+/// A model has tools, and no command line.
+#[tokio::test]
+async fn hints_name_tools() {
+    let mut client = Client::new(Profile::WorkspaceFull).await;
+    let refused = client.refused("workspace_status", json!({ "workspace_id": "nobody" })).await;
+    assert_eq!(refused["hint"], "workspace_list shows what there is");
+    let network = json!({ "environment": "debian:12", "command": "true", "network": true });
+    let refused = client.refused("vm_run", network).await;
+    assert!(!refused["hint"].as_str().unwrap().contains("--"), "{refused}");
+}

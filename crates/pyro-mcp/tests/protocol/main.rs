@@ -5,5 +5,6 @@
 mod client;
 mod hostile;
 mod http;
+mod logging;
 mod roots;
 mod surface;

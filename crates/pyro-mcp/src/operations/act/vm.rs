@@ -178,6 +178,8 @@ impl Action for Run {
             allow_host_compat: rules.host_compat(self.allow_host_compat)?,
         };
         let (environment, command) = (spec.environment.clone(), spec.command.display());
+        // It is never listed, so it counts as one that is being made for as long as it is there.
+        let _room = with.room_for(1)?;
         let config = with.operations.config();
         let (report, kept) = output::kept(with.progress, bytes_max, |io| {
             relay(
