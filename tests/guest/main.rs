@@ -22,6 +22,7 @@ mod full_disk;
 mod host_compat;
 mod hosts;
 mod jobs;
+mod library;
 mod load;
 mod mcp;
 mod mcp_python;
