@@ -11,6 +11,7 @@ mod crashes;
 mod crowds;
 mod diffs;
 mod disks;
+mod documents;
 mod endings;
 mod environments;
 mod events;

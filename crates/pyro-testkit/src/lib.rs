@@ -27,4 +27,5 @@ pub use mcp::McpClient;
 pub use outcome::Outcome;
 pub use pty::Pty;
 pub use sandbox::Sandbox;
+pub use sandbox::search_path;
 pub use workspace::Workspace;
