@@ -26,6 +26,7 @@ check: fmt-check clippy layers reference-check doc-check deny ## What must hold 
 docs: ## Write docs/reference and the crates' own documentation
 	$(CARGO) xtask reference
 	$(CARGO) doc --workspace --no-deps
+	scripts/rust-api
 
 site: ## Build the documentation as a site in target/site
 	@TOOLS="$(TOOLS)" scripts/site
@@ -52,9 +53,10 @@ layers:
 reference-check:
 	$(CARGO) xtask reference --check
 
-# The documentation of the crates, without a warning.
+# The documentation without a warning, and what the library offers as it was last reviewed.
 doc-check:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
+	scripts/rust-api --check
 
 deny:
 	$(CARGO) fetch --quiet
