@@ -29,5 +29,6 @@ pub use mcp::McpClient;
 pub use outcome::Outcome;
 pub use pty::Pty;
 pub use sandbox::Sandbox;
+pub use sandbox::search_path;
 pub use story::Story;
 pub use workspace::Workspace;

@@ -48,7 +48,42 @@ pub struct Config {
     pub caller: String,
 }
 
+/// How long a guest may take to come up unless told otherwise. Generous: many may be starting at once under emulation.
+const BOOT_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Where programs are looked for unless told otherwise.
+const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+
 impl Config {
+    /// The configuration with these folders and otherwise what the `pyro` program uses when its environment says nothing.
+    /// `supervisor` is the path of the `pyro` program, which runs workspaces; one-shot runs do without it. No secret outlives
+    /// a stop unless [`Config::secret_keyring`] or [`Config::secrets_key`] is set.
+    pub fn new(
+        cache_dir: impl Into<PathBuf>,
+        state_dir: impl Into<PathBuf>,
+        supervisor: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            cache_dir: cache_dir.into(),
+            state_dir: state_dir.into(),
+            search_path: SEARCH_PATH.to_owned(),
+            fetch_env: Vec::new(),
+            engine: EngineChoice::Auto,
+            debian_mirror: None,
+            debian_security_mirror: None,
+            user_catalogue: None,
+            template_bytes_max: 8 << 30,
+            boot_deadline: BOOT_DEADLINE,
+            workspaces_max: 1000,
+            output_bytes_max: 64 << 20,
+            secret_keyring: false,
+            secrets_key: None,
+            home: None,
+            supervisor: supervisor.into(),
+            caller: "rust".to_owned(),
+        }
+    }
+
     /// The configuration for image handling.
     pub fn image_config(&self) -> pyro_image::Config {
         pyro_image::Config {
@@ -65,23 +100,10 @@ impl Config {
     #[cfg(test)]
     pub(crate) fn for_tests(root: &std::path::Path) -> Self {
         Self {
-            cache_dir: root.join("cache"),
-            state_dir: root.join("state"),
             search_path: "/usr/bin:/bin:/usr/sbin:/sbin".to_owned(),
-            fetch_env: Vec::new(),
-            engine: EngineChoice::Auto,
-            debian_mirror: None,
-            debian_security_mirror: None,
-            user_catalogue: None,
             template_bytes_max: 1 << 30,
             boot_deadline: Duration::from_secs(60),
-            workspaces_max: 1000,
-            output_bytes_max: 64 << 20,
-            secret_keyring: false,
-            secrets_key: None,
-            home: None,
-            supervisor: PathBuf::from("/proc/self/exe"),
-            caller: "rust".to_owned(),
+            ..Self::new(root.join("cache"), root.join("state"), "/proc/self/exe")
         }
     }
 

@@ -20,6 +20,22 @@ pub struct RunIo {
     pub sizes: mpsc::Receiver<TerminalSize>,
 }
 
+impl RunIo {
+    /// Output goes to these; there is no input, no signal and no terminal.
+    pub fn to(
+        stdout: impl AsyncWrite + Send + Unpin + 'static,
+        stderr: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
+        Self {
+            stdin: Box::new(tokio::io::empty()),
+            stdout: Box::new(stdout),
+            stderr: Box::new(stderr),
+            interrupts: mpsc::channel(1).1,
+            sizes: mpsc::channel(1).1,
+        }
+    }
+}
+
 impl std::fmt::Debug for RunIo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunIo").finish_non_exhaustive()

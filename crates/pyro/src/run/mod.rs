@@ -20,6 +20,7 @@ pub use io::RunIo;
 pub use report::Phase;
 pub use report::RunObserver;
 pub use report::RunReport;
+pub use report::Silent;
 pub use report::StartedBy;
 pub use report::Timings;
 pub use spec::RunSpec;

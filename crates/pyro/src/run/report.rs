@@ -5,6 +5,7 @@ use crate::identity::GuestId;
 use crate::workspace::Excerpt;
 use pyro_engine::Acceleration;
 use pyro_engine::EngineKind;
+use pyro_image::NoProgress;
 use pyro_image::Progress;
 use pyro_proto::exec::Ending;
 use serde::Serialize;
@@ -42,6 +43,18 @@ pub trait RunObserver: Send {
     fn transferred(&mut self, _bytes: u64) {}
     /// Who is told of the environment's installation, should it be needed.
     fn pull_progress(&self) -> Arc<dyn Progress + Send + Sync>;
+}
+
+/// An observer that tells nobody anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl RunObserver for Silent {
+    fn phase(&mut self, _phase: &Phase) {}
+    fn notice(&mut self, _text: &str) {}
+    fn pull_progress(&self) -> Arc<dyn Progress + Send + Sync> {
+        Arc::new(NoProgress)
+    }
 }
 
 /// How a guest came up.

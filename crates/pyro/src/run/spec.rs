@@ -39,3 +39,26 @@ pub struct RunSpec {
     /// When no engine works, run on the host, without isolation. Only an operator may set this.
     pub allow_host_compat: bool,
 }
+
+impl RunSpec {
+    /// A run of `command` in a guest of `environment`, with the sizes and times that `pyro run` uses by itself: from a template,
+    /// with no standard input, no terminal and no network.
+    pub fn new(environment: impl Into<String>, command: Command) -> Self {
+        Self {
+            environment: environment.into(),
+            command,
+            size: Size::default(),
+            timeout: TimeoutSeconds::default(),
+            ttl: TtlSeconds::default(),
+            env: Vec::new(),
+            cwd: None,
+            user: None,
+            stdin: false,
+            terminal: None,
+            guest_status: false,
+            network: false,
+            template: true,
+            allow_host_compat: false,
+        }
+    }
+}

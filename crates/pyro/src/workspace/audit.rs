@@ -1,5 +1,5 @@
 //! Who asked a workspace for what, and what came of it: one line for each request that changes or runs something, in a
-//! [journal](super::journal). A command's line is in it; its environment and input, and the contents of files, never are.
+//! journal. A command's line is in it; its environment and input, and the contents of files, never are.
 //! This file must not refuse anything.
 //!
 //! ```text

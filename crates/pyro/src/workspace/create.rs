@@ -89,6 +89,25 @@ pub enum SeedSource {
     Git(String),
 }
 
+impl CreateSpec {
+    /// An empty workspace of `environment`, with the size and times that `pyro create` uses by itself, and no name.
+    pub fn new(environment: impl Into<String>) -> Self {
+        Self {
+            environment: environment.into(),
+            size: Size::default(),
+            ttl: TtlSeconds::default(),
+            retention_seconds: 0,
+            name: None,
+            labels: BTreeMap::new(),
+            network_policy: "off".to_owned(),
+            seed: SeedSource::Empty,
+            publish: Vec::new(),
+            secrets: Vec::new(),
+            persist_secrets: false,
+        }
+    }
+}
+
 impl Workspaces {
     /// Makes a workspace and starts its guest.
     ///

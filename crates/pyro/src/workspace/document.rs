@@ -129,7 +129,7 @@ pub struct SecretRecord {
 /// A workspace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Document {
-    /// [`SCHEMA`].
+    /// `SCHEMA`.
     pub schema: u32,
     /// Its id.
     pub workspace_id: WorkspaceId,

@@ -72,6 +72,19 @@ pub struct Offsets {
 }
 
 impl ExecSpec {
+    /// A run of `command` as root in `/workspace`, with the time-out that `pyro exec` uses by itself and no standard input.
+    pub fn new(command: Command) -> Self {
+        Self {
+            command,
+            timeout: Some(TimeoutSeconds::default()),
+            env: Vec::new(),
+            cwd: None,
+            user: None,
+            stdin: false,
+            secret_env: Vec::new(),
+        }
+    }
+
     fn request(self, detach: bool) -> ExecRequest {
         ExecRequest {
             shown: self.command.display(),

@@ -1,5 +1,5 @@
 //! Workspaces: guests that stay. Each is a folder below the state folder, and, while its guest runs, one supervisor process
-//! that everybody else is a client of. What can be done with one is in [`handle`] and the files beside it.
+//! that everybody else is a client of. What can be done with one are the methods of [`Workspace`].
 //!
 //! ```text
 //!   CLI, SDK, MCP --(library)--> control.sock --> supervisor --> engine, agent          while it runs
