@@ -109,7 +109,7 @@ _FAMILIES: dict[type[PyroError], str] = {
     """,
     HostError: """
         cache_unwritable disk_full disk_unreadable document_invalid git_failed home_missing host_failed host_random image_io
-        output_failed source_unreadable state_io state_unwritable
+        model_failed output_failed source_unreadable state_io state_unwritable
     """,
     CancelledCallError: "cancelled interrupted",
 }

@@ -9,6 +9,7 @@ mod completions;
 mod copies;
 mod crashes;
 mod crowds;
+mod demos;
 mod diffs;
 mod disks;
 mod documents;

@@ -309,6 +309,8 @@ codes! {
     ARGUMENTS_INVALID = "arguments_invalid";
     /// There is no tool of this name, or this server does not offer it.
     TOOL_UNKNOWN = "tool_unknown";
+    /// A model's server could not be reached, refused, or did not answer as one.
+    MODEL_FAILED = "model_failed";
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! `pyro demo`.
 
+mod chat;
+mod ollama;
+
 use super::run::Shown;
 use super::run::capture;
 use super::run::execute;
@@ -7,6 +10,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
 use crate::settings;
+use ollama::Ollama;
 use pyro::Command;
 use pyro::limits::TimeoutSeconds;
 use pyro::limits::TtlSeconds;
@@ -16,7 +20,11 @@ use std::ffi::OsString;
 
 /// Prove the whole life of a guest: create, start, run `git --version`, delete. Always prints JSON.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Demo {
+    #[command(subcommand)]
+    with: Option<With>,
+
     /// Probe outbound network instead. This release has no guest network and refuses.
     #[arg(long)]
     network: bool,
@@ -26,8 +34,24 @@ pub struct Demo {
     environment: String,
 }
 
+/// Who else takes part.
+#[derive(Debug, clap::Subcommand)]
+enum With {
+    /// Let a model of an OpenAI-compatible server, such as Ollama, run a command in a guest with pyro's tools.
+    Ollama(Ollama),
+}
+
+/// Text from outside in one line for a terminal: without control characters, and not longer than so many characters.
+fn clean(text: &str, chars_max: usize) -> String {
+    let printable = |c: char| if c.is_whitespace() { Some(' ') } else { (!c.is_control()).then_some(c) };
+    text.trim().chars().filter_map(printable).take(chars_max).collect()
+}
+
 impl Demo {
     pub(crate) fn call(&self, engine: &str) -> Result<i32, Failure> {
+        if let Some(With::Ollama(command)) = &self.with {
+            return command.call(engine);
+        }
         let config = settings::config(engine, 125)?;
         let words = ["git", "--version"].map(OsString::from).to_vec();
         let command = Command::Argv(words);

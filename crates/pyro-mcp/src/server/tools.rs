@@ -71,6 +71,28 @@ impl Tools {
         self.offered.iter().map(|offered| offered.tool.clone()).collect()
     }
 
+    /// As a program offers them that has a model of its own: name, description, and the schema of the arguments.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, &str, Value)> {
+        self.offered.iter().map(|Offered { tool, .. }| {
+            let description = tool.description.as_deref().unwrap_or_default();
+            (tool.name.as_ref(), description, Value::Object((*tool.input_schema).clone()))
+        })
+    }
+
+    /// Refuses a call of a tool that is not offered, or with arguments that it does not take.
+    ///
+    /// # Errors
+    /// There is no such tool, or it does not take one of the arguments.
+    pub fn admit(&self, name: &str, arguments: &JsonObject) -> Result<(), OperationError> {
+        if !self.has(name) {
+            let text = format!("there is no tool '{name}'");
+            return Err(
+                OperationError::new(code::TOOL_UNKNOWN, text).hint("call one of those that are offered")
+            );
+        }
+        self.check(name, arguments)
+    }
+
     /// Whether there is one of this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.offered.iter().any(|offered| offered.tool.name == name)
@@ -193,6 +215,17 @@ mod tests {
         assert_eq!(Tools::new(Profile::default(), &names).unwrap().list().len(), 2);
         let refused = Tools::new(Profile::VmRun, &names).unwrap_err();
         assert_eq!(refused, UnknownTool { name: "workspace_exec".to_owned() });
+    }
+
+    #[test]
+    fn a_program_with_a_model_of_its_own_is_told_the_same() {
+        let tools = Tools::new(Profile::VmRun, &[]).unwrap();
+        let (name, description, schema) = tools.functions().next().unwrap();
+        assert_eq!((name, description.is_empty()), ("vm_run", false));
+        assert!(schema["properties"]["command"].is_object() && schema["properties"][HIDDEN].is_null());
+        let none = JsonObject::new();
+        assert!(tools.admit("vm_run", &none).is_ok());
+        assert_eq!(tools.admit("workspace_delete", &none).unwrap_err().code, code::TOOL_UNKNOWN);
     }
 
     #[test]
