@@ -229,3 +229,31 @@ fn a_copy_that_was_killed_leaves_nothing_for_long() {
     }
     assert_eq!(fs::read_to_string(to.join("old")).unwrap(), "old\n");
 }
+
+#[test]
+fn a_link_alone_is_exported_as_the_link_it_is() {
+    let home = debian();
+    let workspace = home.workspace("debian:12", &[]);
+    workspace.sh("echo x > file; ln -s file near; ln -s /etc/passwd far");
+    let export = |name: &str, output: &str, flags: &[&str]| {
+        workspace.call("export", &[&[name, "--output", output], flags].concat())
+    };
+    for state in ["running", "stopped"] {
+        let name = |what: &str| format!("{state}-{what}");
+        let report = export("near", &name("near"), &["--json"]).succeeds().json();
+        assert_eq!(report["artifact_type"], "symlink");
+        let link = fs::read_link(home.home().join(name("near"))).unwrap();
+        assert_eq!(link.to_str(), Some("file"));
+        export("far", &name("far"), &[]).fails_with(1, "link_escapes", "/etc/passwd");
+        assert!(fs::symlink_metadata(home.home().join(name("far"))).is_err());
+        export("far", &name("far"), &["--links", "keep"]).succeeds();
+        let link = fs::read_link(home.home().join(name("far"))).unwrap();
+        assert_eq!(link.to_str(), Some("/etc/passwd"));
+        if state == "running" {
+            // A copy is of what a link leads to.
+            cp(&home, &format!("{}:near", workspace.id()), "followed").succeeds();
+            assert_eq!(fs::read_to_string(home.home().join("followed")).unwrap(), "x\n");
+            workspace.call("stop", &[]).succeeds();
+        }
+    }
+}

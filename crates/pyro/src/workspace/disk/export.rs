@@ -80,6 +80,7 @@ impl Workspace {
             path: path.clone(),
             exclude: spec.exclude.clone(),
             bytes_max: spec.bytes_max,
+            follow: spec.follow,
         };
         let mut records = FromDisk::new(root, environment, wanted, access);
         export(&mut records, Arc::new(self.needles().await?), spec, &path, moved).await
