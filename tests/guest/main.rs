@@ -32,6 +32,7 @@ mod patches;
 mod ports;
 mod progress;
 mod projects;
+mod readme;
 mod repository;
 mod secrets;
 mod seeds;
