@@ -63,4 +63,4 @@ deny:
 	PATH="$$PATH:$(TOOLS)/bin" $(CARGO) deny --offline check bans licenses sources
 
 shell-check:
-	shellcheck -x scripts/program scripts/record scripts/run scripts/setup scripts/site scripts/test scripts/test-integrations scripts/test-python scripts/wheel scripts/with-rust .ci/run
+	shellcheck -x scripts/program scripts/run scripts/setup scripts/site scripts/test scripts/test-integrations scripts/test-python scripts/wheel scripts/with-rust .ci/run

@@ -102,3 +102,33 @@ fn every_request_leaves_a_line_that_says_who_asked_and_what_came_of_it() {
     let file = home.state().join("workspaces").join(work.id()).join("audit.jsonl");
     assert_eq!(fs::read_to_string(file).unwrap().lines().count(), after.len() + 1);
 }
+
+#[test]
+fn what_is_taken_out_of_a_stopped_workspace_leaves_a_line_too() {
+    let home = debian();
+    let work = home.workspace("debian:12", &["--disk-mib", "1024"]);
+    work.sh("echo x > file");
+    work.call("snapshot create", &["one"]).succeeds();
+    work.call("stop", &[]).succeeds();
+    let first = lines(&work).len();
+    work.call("export", &["file", "--output", "copy"]).succeeds();
+    work.call("export", &["none", "--output", "none"]).ends_with(1);
+    work.call("export", &["file", "--snapshot", "one", "--output", "old"]).succeeds();
+    work.call("disk export", &["--output", "disk"]).succeeds();
+    work.call("pack", &["--output", "pack"]).succeeds();
+    let all = lines(&work);
+    assert_eq!(
+        told(&all, first),
+        [
+            "export ok null",
+            "export path_not_found null",
+            "export ok null",
+            "disk_export ok null",
+            "pack ok null",
+        ]
+    );
+    assert_eq!(
+        (&all[first]["detail"], &all[first + 2]["detail"]),
+        (&"file".into(), &"file of the snapshot one".into())
+    );
+}

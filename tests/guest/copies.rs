@@ -2,6 +2,7 @@
 
 use crate::debian;
 use crate::empty_sandbox;
+use pyro_testkit::Appearance;
 use pyro_testkit::Outcome;
 use pyro_testkit::Sandbox;
 use std::fs;
@@ -196,4 +197,63 @@ fn guests_give_each_other_files_and_folders() {
     two.sh("rm -r d; mkdir -p d/l; echo mine > d/l/mine");
     cp(&home, "one:d/.", "two:d").fails_with(1, "is_a_directory", "l");
     assert_eq!(two.sh("find d -type f"), "d/l/mine");
+}
+
+#[test]
+fn a_copy_that_was_killed_leaves_nothing_for_long() {
+    let home = debian();
+    let workspace = home.workspace("debian:12", &["--name", "box"]);
+    workspace
+        .sh("mkdir big; truncate -s 64M big/zeros; head -c 64M /dev/urandom > big/noise; echo small > small");
+    let to = home.home().join("to");
+    fs::create_dir(&to).unwrap();
+    fs::write(to.join("old"), "old\n").unwrap();
+    let hidden = || {
+        let names = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with('.')).collect::<Vec<_>>()
+    };
+    for (from, target) in [("box:big/noise", "to/new"), ("box:big", "to/folder"), ("box:big/noise", "to/old")]
+    {
+        let watch = Appearance::below(&to);
+        let mut copy = home.pyro(["cp", from, target]).spawn().unwrap();
+        watch.wait_for(|path| {
+            path.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b".pyro-"))
+        });
+        copy.kill().unwrap();
+        copy.wait().unwrap();
+        // The next one there puts it away, and nothing that is in use.
+        cp(&home, "box:small", "to/small").succeeds();
+        assert_eq!(hidden(), [""; 0], "{from} {target}");
+        assert_eq!(fs::read_to_string(to.join("small")).unwrap(), "small\n");
+        fs::remove_file(to.join("small")).unwrap();
+    }
+    assert_eq!(fs::read_to_string(to.join("old")).unwrap(), "old\n");
+}
+
+#[test]
+fn a_link_alone_is_exported_as_the_link_it_is() {
+    let home = debian();
+    let workspace = home.workspace("debian:12", &[]);
+    workspace.sh("echo x > file; ln -s file near; ln -s /etc/passwd far");
+    let export = |name: &str, output: &str, flags: &[&str]| {
+        workspace.call("export", &[&[name, "--output", output], flags].concat())
+    };
+    for state in ["running", "stopped"] {
+        let name = |what: &str| format!("{state}-{what}");
+        let report = export("near", &name("near"), &["--json"]).succeeds().json();
+        assert_eq!(report["artifact_type"], "symlink");
+        let link = fs::read_link(home.home().join(name("near"))).unwrap();
+        assert_eq!(link.to_str(), Some("file"));
+        export("far", &name("far"), &[]).fails_with(1, "link_escapes", "/etc/passwd");
+        assert!(fs::symlink_metadata(home.home().join(name("far"))).is_err());
+        export("far", &name("far"), &["--links", "keep"]).succeeds();
+        let link = fs::read_link(home.home().join(name("far"))).unwrap();
+        assert_eq!(link.to_str(), Some("/etc/passwd"));
+        if state == "running" {
+            // A copy is of what a link leads to.
+            cp(&home, &format!("{}:near", workspace.id()), "followed").succeeds();
+            assert_eq!(fs::read_to_string(home.home().join("followed")).unwrap(), "x\n");
+            workspace.call("stop", &[]).succeeds();
+        }
+    }
 }

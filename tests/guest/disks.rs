@@ -132,18 +132,19 @@ fn paths_are_copied_out_of_running_and_stopped_workspaces_and_snapshots() {
                 "{format}: {listed:?}"
             );
         }
-        // A folder is no stream of bytes; a link that is named is where it leads; nothing is written over.
-        let folder = home.run(["workspace", "export", &id, "src", "--output", "-"]);
-        assert!(folder.code() == 1 && folder.stdout_bytes().is_empty(), "{folder:?}");
-        let link = home.run(["workspace", "export", &id, "link", "--output", "-"]).succeeds();
-        assert_eq!(link.stdout(), "#!/bin/sh\n");
-        assert!(link.stderr().contains(" artifact_type=file "), "{link:?}");
+        // Neither a folder nor a link is a stream of bytes; nothing is written over.
+        for name in ["src", "link"] {
+            let whole = home.run(["workspace", "export", &id, name, "--output", "-"]);
+            let whole = whole.fails_with(1, "path_unsuitable", "standard output");
+            assert!(whole.stdout_bytes().is_empty(), "{whole:?}");
+        }
+        // A link that is named is treated as one in a folder.
         let named = out(&format!("named-{state}"));
-        let link = home.run(["workspace", "export", &id, "out/absolute", "--output", &named]).succeeds();
-        assert!(link.stdout().contains(" artifact_type=file "), "{link:?}");
-        let passwd = std::fs::read_to_string(&named).unwrap();
-        assert!(passwd.starts_with("root:"), "the guest's, and a file: {passwd}");
-        assert!(!std::fs::symlink_metadata(&named).unwrap().is_symlink());
+        let export = ["workspace", "export", &id, "out/absolute", "--output", &named];
+        home.run(export).fails_with(1, "link_escapes", "leads out");
+        let link = home.run([&export[..], &["--links", "keep"]].concat()).succeeds();
+        assert!(link.stdout().contains(" artifact_type=symlink "), "{link:?}");
+        assert!(std::fs::symlink_metadata(&named).unwrap().is_symlink());
         for format in ["tree", "tar"] {
             let again = ["workspace", "export", &id, "text", "--format", format, "--output", &skipped];
             home.run(again).fails_with(1, "output_exists", "skipped");

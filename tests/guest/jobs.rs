@@ -165,6 +165,33 @@ fn a_command_ends_with_its_client() {
 }
 
 #[test]
+fn ctrl_c_on_one_command_harms_nothing_else() {
+    let home = debian();
+    let work = home.workspace("debian:12", &[]);
+    let service = ["web", "--ready-file", "up", "--", "touch up; exec sleep 1005"];
+    work.call("service start", &service).succeeds();
+    let shell = work.call("shell open", &["--id-only"]).succeeds().stdout().trim().to_owned();
+    let detached = work.call("exec", &["--detach", "--timeout-seconds", "0", "--", "sleep 1006"]);
+    let detached = detached.succeeds().stdout().trim().to_owned();
+    let mut other = begun(&work, "echo begun; read line; echo \"$line\"");
+    let one = begun(&work, "echo begun; sleep 1007");
+    send(&one, Signal::INT);
+    Outcome::from_output("ctrl-c", one.wait_with_output().unwrap()).ends_with(130);
+    is_gone(&work, "sleep 1007");
+    other.stdin.take().unwrap().write_all(b"still here\n").unwrap();
+    let said = Outcome::from_output("the other", other.wait_with_output().unwrap()).succeeds();
+    assert_eq!(said.stdout(), "still here\n");
+    assert_eq!(work.call("service status", &["web", "--json"]).succeeds().json()["state"], "running");
+    work.call("shell write", &[&shell, "--input", "echo sum=$((20+22))"]).succeeds();
+    let waited = ["--wait-for", "sum=42", "--timeout-seconds", "60"];
+    work.call("shell read", &[&[shell.as_str()], &waited[..]].concat()).succeeds();
+    let jobs = work.call("job list", &["--json"]).succeeds().json();
+    let jobs = jobs["jobs"].as_array().unwrap();
+    let running = jobs.iter().find(|job| job["job_id"].to_string() == detached).unwrap();
+    assert_eq!(running["state"], "running", "{running}");
+}
+
+#[test]
 fn a_job_is_come_back_to_by_number_and_offset() {
     let home = debian();
     let work = home.workspace("debian:12", &["--ttl-seconds", "1"]);

@@ -36,6 +36,7 @@ mod patches;
 mod ports;
 mod progress;
 mod projects;
+mod readme;
 mod repository;
 mod secrets;
 mod seeds;

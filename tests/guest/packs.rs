@@ -97,7 +97,16 @@ fn memory_is_packed_when_asked_for_and_snapshots_can_be_left_out() {
     let asked = "echo go > /run/ask; cat /run/answer; cat file";
     assert_eq!(work.sh(asked), format!("{known}\none"));
     work.call("delete", &[]).succeeds();
-    let made = home.run(["workspace", "unpack", "pack", "--name", "again", "--json"]).succeeds().json();
+    // Memory can be anything, and is taken over only when that is asked for.
+    let without = home.run(["workspace", "unpack", "pack", "--name", "without"]).succeeds();
+    assert!(without.stderr().contains("--memory"), "{without:?}");
+    let without = home.adopt("without");
+    assert_eq!(without.status()["state"], "stopped");
+    without.call("start", &[]).succeeds();
+    assert_eq!(without.sh("ls /run/known 2>&1 | grep -c 'No such file'; cat file"), "1\none");
+    drop(without);
+    let unpack = ["workspace", "unpack", "pack", "--memory", "--name", "again", "--json"];
+    let made = home.run(unpack).succeeds().json();
     assert_eq!((&made["state"], &made["name"]), (&"suspended".into(), &"again".into()));
     let again = home.adopt(made["workspace_id"].as_str().unwrap());
     let list = again.call("snapshot list", &["--json"]).succeeds().json();

@@ -245,14 +245,7 @@ fn secrets_that_are_persisted_outlive_the_keyring_and_are_on_no_disk_as_they_are
     assert_eq!(length(had), VALUE.len());
     forgotten(&mut child.command("delete", &[])).succeeds();
     // Nothing of it is anywhere as it is, in what this has written below the home and the cache.
-    assert_hidden_below(home.home(), &[]);
-    let new =
-        Command::new("find").arg(home.cache()).args(["-type", "f", "-newer"]).arg(&marker).output().unwrap();
-    let new = String::from_utf8(new.stdout).unwrap();
-    for path in new.lines().filter(|path| !path.is_empty()) {
-        let found = Command::new("grep").args(["-laF", "--", VALUE, path]).output().unwrap();
-        assert!(found.stdout.is_empty(), "{path}");
-    }
+    assert_hidden_everywhere(&home, &marker);
 }
 
 #[test]
@@ -316,6 +309,147 @@ fn secrets_that_are_none_are_refused_and_nothing_is_made() {
     assert_eq!(work.sh("cat /run/pyro-secrets/PIN"), "1234");
 }
 
+/// Everything that a secret can be used by, and everything that is kept of a workspace: then no byte of it is anywhere.
+#[test]
+fn a_secret_that_was_used_everywhere_is_nowhere_afterwards() {
+    let home = debian();
+    let marker = home.home().join("marker");
+    fs::write(&marker, "").unwrap();
+    let work = with_token(&home, &["--name", "used"]);
+    // Each uses it, prints it, and keeps it in its memory; none writes it to the disk.
+    let script = "test ${#TOKEN} = 22; cat /run/pyro-secrets/TOKEN; printf %s \"$TOKEN\" | base64 -w0 >&2";
+    let shown = work.call("exec", &["--secret-env", "TOKEN", "--", script]).succeeds();
+    assert_hidden(&shown);
+    let flags = ["--detach", "--timeout-seconds", "0", "--secret-env", "TOKEN", "--"];
+    let job = work.call("exec", &[&flags[..], &["echo \"$TOKEN\"; sleep 1000"]].concat());
+    job.succeeds();
+    let shell = work.call("shell open", &["--id-only", "--secret-env", "TOKEN"]).succeeds();
+    let shell = shell.stdout().trim().to_owned();
+    let typed = "echo \"[$TOKEN]\"; cat /run/pyro-secrets/TOKEN; echo end=$((1+1))";
+    work.call("shell write", &[&shell, "--input", typed]).succeeds();
+    let waited = ["--wait-for", "end=2", "--timeout-seconds", "60"];
+    assert_hidden(&work.call("shell read", &[&[shell.as_str()], &waited[..]].concat()).succeeds());
+    let ready = "echo ready >&2; test \"$TOKEN\" = \"$(cat /run/pyro-secrets/TOKEN)\"";
+    let command = "echo \"$TOKEN\"; exec sleep 1000";
+    let service = ["web", "--secret-env", "TOKEN", "--ready-command", ready, "--", command];
+    assert_hidden(&work.call("service start", &service).succeeds());
+    // A copy of the file in which it is, while it is there, is masked.
+    home.run(["cp", "used:/run/pyro-secrets/TOKEN", "copied"]).succeeds();
+    assert_eq!(fs::read_to_string(home.home().join("copied")).unwrap(), "[REDACTED]************");
+
+    // All that is kept of a workspace, and all that is made of it; the copy of a disk finds none on it.
+    work.call("snapshot create", &["used"]).succeeds();
+    assert_hidden_in_processes(home.home());
+    for (words, rest) in [
+        ("logs", &["--json"][..]),
+        ("logs", &["--audit", "--json"]),
+        ("job list", &["--json"]),
+        ("status", &["--json"]),
+        ("service logs", &["web", "--json"]),
+        ("service list", &["--json"]),
+        ("diff", &["--json"]),
+    ] {
+        assert_hidden(&work.call(words, rest).succeeds());
+    }
+    assert_hidden(&home.run(["events"]).succeeds());
+    work.call("pack", &["--output", "running.pack"]).succeeds();
+    work.call("export", &["/run/pyro-secrets", "--format", "tar", "--output", "all.tar"]).succeeds();
+    work.call("stop", &[]).succeeds();
+    work.call("pack", &["--output", "stopped.pack"]).succeeds();
+    work.call("disk export", &["--output", "disk.ext4"]).succeeds();
+    let forked = work.call("fork", &["--json"]).succeeds().json();
+    let child = home.adopt(forked["children"][0]["workspace_id"].as_str().unwrap());
+    // What is compressed is looked at as it is when it is unpacked.
+    let unpacked = ["running.pack", "stopped.pack"].map(|pack| {
+        let unpacked = home.run(["workspace", "unpack", pack, "--id-only"]).succeeds();
+        home.adopt(unpacked.stdout().trim())
+    });
+    assert_hidden_everywhere(&home, &marker);
+    drop((child, unpacked));
+}
+
+#[test]
+fn what_is_read_of_a_stopped_disk_and_found_in_files_is_redacted_whole() {
+    let home = debian();
+    let work = with_token(&home, &[]);
+    work.sh("cd /run/pyro-secrets; { echo before; cat TOKEN; echo; echo needle; cat TOKEN; echo; } > /workspace/around");
+    let found = work.call("file search", &["needle", "--context", "1", "--json"]).succeeds();
+    assert_hidden(&found);
+    let found = found.json();
+    let masked = "[REDACTED]************";
+    let one = &found["matches"][0];
+    assert_eq!((&one["before"], &one["after"]), (&json!([masked]), &json!([masked])), "{found}");
+    // A line that is shown only as far as one kibibyte goes, which is in the middle of it, wherever that is.
+    for shown in [1, 6, 21] {
+        let before = 1024 - shown - "mark".len();
+        work.sh(&format!(
+            "{{ printf mark; head -c {before} /dev/zero | tr '\\0' x; cat /run/pyro-secrets/TOKEN; echo tail; }} > line"
+        ));
+        let found = work.call("file search", &["mark", "line", "--json"]).succeeds().json();
+        let text = found["matches"][0]["text"].as_str().unwrap().to_owned();
+        assert_eq!(text.len(), 1024);
+        assert_eq!(text.trim_start_matches("mark").trim_start_matches('x'), &masked[..shown]);
+    }
+    work.call("stop", &[]).succeeds();
+    let read = work.call("disk read", &["around", "--content-only"]).succeeds();
+    assert_eq!(read.stdout(), format!("before\n{masked}\nneedle\n{masked}\n"));
+    let part = work.call("disk read", &["around", "--offset", "9", "--max-bytes", "12", "--json"]).succeeds();
+    assert_eq!(part.json()["content"], masked[2..14]);
+}
+
+/// What the kernel keeps for this user of a workspace's secrets.
+fn kept_keys(work: &Workspace<'_>) -> usize {
+    let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
+    keys.lines().filter(|line| line.contains(&format!("pyro:{}:", work.id()))).count()
+}
+
+#[test]
+fn the_kernel_forgets_the_secrets_of_a_workspace_that_is_gone() {
+    let home = debian();
+    let stopped = |flags: &[&str]| {
+        let work = with_token(&home, flags);
+        work.call("stop", &["--timeout-seconds", "0"]).succeeds();
+        work
+    };
+    let (deleted, old, unfinished) =
+        (stopped(&[]), stopped(&["--retention-seconds", "1000"]), stopped(&["--retention-seconds", "0"]));
+    let all = [&deleted, &old, &unfinished];
+    if all.map(kept_keys) == [0; 3] {
+        // Said, so that nobody takes this for proof.
+        eprintln!("this kernel keeps no keys for this user: nothing was tested");
+        return;
+    }
+    assert_eq!(all.map(kept_keys), [1; 3]);
+    deleted.call("delete", &[]).succeeds();
+    assert_eq!(all.map(kept_keys), [0, 1, 1]);
+    let document =
+        |work: &Workspace<'_>| home.state().join("workspaces").join(work.id()).join("workspace.json");
+    let edit = |work: &Workspace<'_>, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut text = serde_json::from_slice(&fs::read(document(work)).unwrap()).unwrap();
+        change(&mut text);
+        fs::write(document(work), text.to_string()).unwrap();
+    };
+    edit(&old, &|text| text["stopped"][1] = 1000.into());
+    home.run(["gc"]).succeeds();
+    assert_eq!(all.map(kept_keys), [0, 0, 1]);
+    // As one whose maker was killed.
+    edit(&unfinished, &|text| text["stage"] = "creating".into());
+    home.run(["gc"]).succeeds();
+    assert_eq!(all.map(kept_keys), [0; 3]);
+}
+
+/// That the value is in no file below the home, in none of the cache that is newer than `marker`, and in no process.
+#[track_caller]
+fn assert_hidden_everywhere(home: &Sandbox, marker: &Path) {
+    assert_hidden_below(home.home(), &[]);
+    let new =
+        Command::new("find").arg(home.cache()).args(["-type", "f", "-newer"]).arg(marker).output().unwrap();
+    for path in String::from_utf8(new.stdout).unwrap().lines() {
+        let found = Command::new("grep").args(["-laF", "--", VALUE, path]).output().unwrap();
+        assert!(found.stdout.is_empty(), "{path}");
+    }
+}
+
 #[track_caller]
 fn assert_hidden(outcome: &Outcome) {
     for form in forms() {
@@ -340,6 +474,11 @@ fn assert_hidden_below(home: &Path, flags: &[&str]) {
         (Some(1), ""),
         "{found:?}"
     );
+    assert_hidden_in_processes(home);
+}
+
+#[track_caller]
+fn assert_hidden_in_processes(home: &Path) {
     for user in processes::using(home) {
         for name in ["cmdline", "environ"] {
             let bytes = fs::read(format!("/proc/{}/{name}", user.pid)).unwrap_or_default();

@@ -284,6 +284,31 @@ fn one_that_fails_is_started_again() {
 }
 
 #[test]
+fn what_a_service_has_started_ends_with_it() {
+    let home = debian();
+    let work = home.workspace("debian:12", &[]);
+    let mut events = home.events();
+    // It leaves its session, and would keep a port of the next one's.
+    work.sh("mkfifo fifo; cp /bin/sleep leftover");
+    let script = "setsid ./leftover 1000 & : > ready; read code < fifo; rm ready; exit $code";
+    let flags = ["--restart", "on-failure", "--ready-file", "ready", "--ready-interval-ms", "50"];
+    start(&work, "web", &flags, &["sh", "-c", script]);
+    events.wait_for("service_ready");
+    let living = "cat /proc/[0-9]*/comm | grep -cx leftover || true";
+    assert_eq!(work.sh(living), "1");
+    work.sh("echo 4 > fifo");
+    events.wait_for("service_restarting");
+    assert_eq!(status(&work, "web")["detached_processes"], 1);
+    events.wait_for("service_ready");
+    assert_eq!(work.sh(living), "1", "that of the one before is still there");
+    work.sh("echo 0 > fifo");
+    events.wait_for("service_ended");
+    let ended = status(&work, "web");
+    assert_eq!((&ended["state"], &ended["detached_processes"]), (&"exited".into(), &1.into()));
+    assert_eq!(work.sh(living), "0");
+}
+
+#[test]
 fn logs_disturb_nothing_and_ports_end_with_their_service() {
     let home = debian();
     let work = home.workspace("debian:12", &[]);

@@ -70,6 +70,7 @@ pub(crate) enum Start {
 pub(crate) struct Limits {
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) kill_grace_ms: Option<u64>,
+    pub(crate) left_grace_ms: Option<u64>,
 }
 
 /// A command and everything that belongs to it.
@@ -95,6 +96,8 @@ pub(crate) struct Job {
     started: Instant,
     timeout: Option<Duration>,
     grace: Duration,
+    /// How long what outlives the command has once it is asked to end; it is not asked when absent.
+    left_grace: Option<Duration>,
     timed_out: bool,
     settled: bool,
     detached: u32,
@@ -112,6 +115,7 @@ impl Job {
         let stream = stdio.stream;
         let terminal = stdio.pty.is_some();
         let error = spawned.ends.error.zip(stdio.stderr_stream);
+        let grace = |ms: u64| Duration::from_millis(ms.min(MILLISECONDS_MAX));
         Self {
             request: Some(request),
             names,
@@ -130,7 +134,8 @@ impl Job {
             main: None,
             started: spawned.forked_at,
             timeout: limits.timeout_ms.filter(|ms| *ms <= MILLISECONDS_MAX).map(Duration::from_millis),
-            grace: Duration::from_millis(limits.kill_grace_ms.unwrap_or(KILL_GRACE_MS).min(MILLISECONDS_MAX)),
+            grace: grace(limits.kill_grace_ms.unwrap_or(KILL_GRACE_MS)),
+            left_grace: limits.left_grace_ms.map(grace),
             timed_out: false,
             settled: false,
             detached: 0,
@@ -237,7 +242,22 @@ impl Job {
         }
         if self.killing == Killing::No {
             self.deadline = None;
+            self.end_what_is_left();
         }
+    }
+
+    /// The command ended by itself, and nothing shall outlive it.
+    fn end_what_is_left(&mut self) {
+        let Some(grace) = self.left_grace else { return };
+        self.detached = self.process_count();
+        if self.detached > 0 {
+            self.grace = grace;
+            self.kill_further(Instant::now());
+        }
+    }
+
+    fn process_count(&self) -> u32 {
+        self.tree.as_ref().map_or(0, |tree| u32::try_from(tree.processes().len()).unwrap_or(u32::MAX))
     }
 
     /// The next step of killing the whole tree; sets when the one after it is due.
@@ -303,8 +323,7 @@ impl Job {
             return;
         }
         self.settled = true;
-        self.detached =
-            self.tree.as_ref().map_or(0, |tree| u32::try_from(tree.processes().len()).unwrap_or(u32::MAX));
+        self.detached = self.detached.max(self.process_count());
         self.output.settle();
         if let Some(error) = &mut self.error {
             error.settle();

@@ -196,7 +196,11 @@ impl Agent {
         }
         self.jobs.admit(request, &spec.stdio)?;
         let command = Command::new(spec, &self.place.defaults)?;
-        let limits = Limits { timeout_ms: spec.timeout_ms, kill_grace_ms: spec.kill_grace_ms };
+        let limits = Limits {
+            timeout_ms: spec.timeout_ms,
+            kill_grace_ms: spec.kill_grace_ms,
+            left_grace_ms: spec.left_grace_ms,
+        };
         self.start_job(request, Names::of(spec), Work::Program(&command), &spec.stdio, limits)
     }
 
@@ -213,7 +217,7 @@ impl Agent {
         }
         check_streams(&spec.stdio)?;
         self.jobs.admit(request, &spec.stdio)?;
-        let limits = Limits { timeout_ms: spec.timeout_ms, kill_grace_ms: None };
+        let limits = Limits { timeout_ms: spec.timeout_ms, ..Limits::default() };
         self.start_job(
             request,
             Names::of_tool(&spec.tool),

@@ -11,6 +11,7 @@ use crate::spec::Acceleration;
 use crate::spec::EngineKind;
 use crate::spec::GuestSpec;
 use crate::spec::SnapshotFiles;
+use crate::stall::Stall;
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::fs::File;
@@ -53,6 +54,11 @@ pub trait Guest: Debug + Send {
 
     /// The engine process.
     fn pid(&self) -> u32;
+
+    /// Whether the host has no room for what the guest writes, so that it stands still.
+    fn stall(&self) -> Stall {
+        Stall::never()
+    }
 
     /// Stops the guest's processors.
     async fn pause(&mut self) -> Result<(), EngineError>;

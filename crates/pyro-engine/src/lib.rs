@@ -11,6 +11,7 @@ pub mod probe;
 mod process;
 pub mod qemu;
 pub mod spec;
+pub mod stall;
 
 pub use choose::ChooseError;
 pub use choose::Chosen;
@@ -33,3 +34,4 @@ pub use spec::GuestSpec;
 pub use spec::Layer;
 pub use spec::Memory;
 pub use spec::SnapshotFiles;
+pub use stall::Stall;

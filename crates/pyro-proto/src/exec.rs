@@ -28,6 +28,10 @@ pub struct ExecSpec {
     /// Milliseconds between TERM and KILL; [`crate::limits::KILL_GRACE_MS`] when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kill_grace_ms: Option<u64>,
+    /// What the command started and what outlives its main process gets TERM as well, and KILL after so many milliseconds, before
+    /// the end is told; when absent it lives on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_grace_ms: Option<u64>,
 }
 
 /// Where the command's bytes travel. The host chooses unused stream numbers.
@@ -73,7 +77,7 @@ pub struct ExecExit {
     /// The time-out ended it.
     #[serde(default)]
     pub timed_out: bool,
-    /// Processes of the job that outlived its main process and still run.
+    /// Processes of the job that outlived its main process. They still run, unless [`ExecSpec::left_grace_ms`] was set.
     #[serde(default)]
     pub detached: u32,
     /// Microseconds of guest time from start to end.

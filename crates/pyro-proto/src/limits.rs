@@ -50,3 +50,6 @@ pub const KILL_GRACE_MS: u64 = 1_000;
 
 /// Longest that writes to the guest's disk are held, in milliseconds.
 pub const HOLD_DISK_MS_MAX: u64 = 60_000;
+
+/// Longest text of a match that a search tells, in bytes; a longer line is cut there.
+pub const MATCH_TEXT_BYTES_MAX: usize = 1024;

@@ -11,6 +11,7 @@ use memchr::memchr;
 use memchr::memrchr;
 use pyro_proto::bytes::ByteString;
 use pyro_proto::glob::Globs;
+use pyro_proto::limits::MATCH_TEXT_BYTES_MAX;
 use pyro_proto::message::ErrorCode;
 use pyro_proto::tool::SearchDone;
 use pyro_proto::tool::SearchMatch;
@@ -29,9 +30,6 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// A file with a zero byte among its first bytes is no text, and is not looked into.
 const BINARY_PROBE_BYTES: usize = 8 * 1024;
-
-/// Longest text of a match.
-const TEXT_BYTES_MAX: usize = 1024;
 
 /// Most bytes of all matches together: they travel in one record.
 const DOCUMENT_BYTES_MAX: usize = RECORD_BYTES_MAX - 8 * 1024;
@@ -258,11 +256,11 @@ impl Search<'_> {
 
 /// The beginning of a line, not ending inside of a character.
 fn cut(line: &[u8]) -> &[u8] {
-    if line.len() <= TEXT_BYTES_MAX {
+    if line.len() <= MATCH_TEXT_BYTES_MAX {
         return line;
     }
-    let mut end = TEXT_BYTES_MAX;
-    while end > TEXT_BYTES_MAX - 4 && line[end] & 0xc0 == 0x80 {
+    let mut end = MATCH_TEXT_BYTES_MAX;
+    while end > MATCH_TEXT_BYTES_MAX - 4 && line[end] & 0xc0 == 0x80 {
         end -= 1;
     }
     &line[..end]
@@ -296,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_cut_line_ends_with_a_whole_character() {
-        let line = format!("a{}", "é".repeat(TEXT_BYTES_MAX));
-        assert_eq!(str::from_utf8(cut(line.as_bytes())).unwrap().len(), TEXT_BYTES_MAX - 1);
+        let line = format!("a{}", "é".repeat(MATCH_TEXT_BYTES_MAX));
+        assert_eq!(str::from_utf8(cut(line.as_bytes())).unwrap().len(), MATCH_TEXT_BYTES_MAX - 1);
     }
 }

@@ -143,6 +143,25 @@ fn a_job_that_is_to_end_ends_with_all_it_started() {
 }
 
 #[test]
+fn what_outlives_a_command_that_is_to_leave_nothing_is_ended_and_counted() {
+    let mut host = Host::new();
+    // One takes TERM, the other does not; both left their session.
+    let script = "setsid sh -c 'echo $$ > one; exec sleep 1000' &
+        setsid sh -c 'trap \"\" TERM; echo $$ > two; while :; do sleep 0.01; done' &
+        while ! [ -s one ] || ! [ -s two ]; do sleep 0.01; done; exit 3";
+    let exit = host.run(ExecSpec { left_grace_ms: Some(50), ..shell(script) }).exit;
+    assert_eq!((exit.ending, exit.timed_out), (Ending::Code(3), false));
+    assert!(exit.detached >= 2, "{exit:?}");
+    for name in ["one", "two"] {
+        let pid = std::fs::read_to_string(host.folder.path().join("workspace").join(name)).unwrap();
+        assert!(!Path::new("/proc").join(pid.trim()).exists(), "{name} lives");
+    }
+    // One that leaves nothing is not held up.
+    let exit = host.run(ExecSpec { left_grace_ms: Some(3_600_000), ..shell("exit 4") }).exit;
+    assert_eq!((exit.ending, exit.detached), (Ending::Code(4), 0));
+}
+
+#[test]
 fn a_job_that_is_to_end_while_it_starts_ends_although_it_takes_term() {
     let mut host = Host::new();
     for timeout_ms in [None, Some(3_600_000)] {

@@ -4,6 +4,7 @@
 mod detach;
 mod keyboard;
 mod raw;
+mod screen;
 
 pub(crate) use detach::DetachKeys;
 pub(crate) use raw::Raw;
@@ -61,7 +62,7 @@ pub(crate) fn prepare(keys: DetachKeys, failed: i32) -> Result<ShellTerminal, Fa
     Ok(ShellTerminal {
         size: Some(size()),
         input: Box::new(Keyboard::new(keys).map_err(|error| host_failed(&error, failed))?),
-        output: Box::new(tokio::io::stdout()),
+        output: screen::open(),
         sizes: watch_size(),
         interrupts,
     })

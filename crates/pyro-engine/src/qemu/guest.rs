@@ -15,6 +15,7 @@ use crate::engine::Usage;
 use crate::process::EngineProcess;
 use crate::process::Tail;
 use crate::spec::SnapshotFiles;
+use crate::stall::Stall;
 use async_trait::async_trait;
 use serde_json::Value;
 use serde_json::json;
@@ -23,7 +24,11 @@ use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::net::UnixStream;
+use tokio::sync::Mutex;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 /// What is asked of QEMU, as it reads in the two kinds of errors.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +49,9 @@ const PUSH_LAYER: Operation =
 #[derive(Debug)]
 pub(super) struct QemuGuest {
     process: EngineProcess,
-    qmp: Qmp,
+    qmp: Arc<Mutex<Control>>,
+    stall: Stall,
+    retries: JoinHandle<()>,
     channel: Option<UnixStream>,
     console: Tail,
     memory: GuestMemory,
@@ -56,8 +63,54 @@ pub(super) struct QemuGuest {
     memory_given_away: bool,
 }
 
+/// The control connection, and what has to be known before a guest is let go on.
+#[derive(Debug)]
+struct Control {
+    qmp: Qmp,
+    /// It was stopped on purpose: not even room for what it writes lets it go on.
+    paused: bool,
+}
+
+impl Control {
+    async fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
+        self.qmp.execute(command, arguments).await
+    }
+
+    /// Has QEMU try again to write what the host had no room for.
+    async fn try_again(&mut self) -> Result<(), QmpError> {
+        if self.paused {
+            return Ok(());
+        }
+        let seen = self.qmp.stalled().borrow().times;
+        let status = self.execute("query-status", Value::Null).await?;
+        if status["status"] == "io-error" {
+            self.execute("cont", Value::Null).await?;
+        } else if status["running"] == true {
+            // What said otherwise was late.
+            self.qmp.not_stalled(seen);
+        }
+        Ok(())
+    }
+}
+
+/// Tries again whenever somebody wants it, for as long as QEMU is there.
+async fn try_when_asked(control: Arc<Mutex<Control>>, again: Arc<Notify>) {
+    loop {
+        again.notified().await;
+        if let Err(QmpError::Closed) = control.lock().await.try_again().await {
+            return;
+        }
+    }
+}
+
+impl Drop for QemuGuest {
+    fn drop(&mut self) {
+        self.retries.abort();
+    }
+}
+
 impl QemuGuest {
-    pub(super) const fn new(
+    pub(super) fn new(
         process: EngineProcess,
         qmp: Qmp,
         channel: UnixStream,
@@ -66,9 +119,15 @@ impl QemuGuest {
         shape: Shape,
         disks: Vec<Stack>,
     ) -> Self {
+        let again = Arc::<Notify>::default();
+        let stall = Stall::new(qmp.stalled(), Arc::clone(&again));
+        let qmp = Arc::new(Mutex::new(Control { qmp, paused: false }));
+        let retries = tokio::spawn(try_when_asked(Arc::clone(&qmp), again));
         Self {
             process,
             qmp,
+            stall,
+            retries,
             channel: Some(channel),
             console,
             memory,
@@ -93,13 +152,14 @@ impl QemuGuest {
     /// Everything is sent before the first answer is read: QEMU is still starting up. Whether the guest runs already when
     /// QEMU begins to tell events is the one thing that has to be asked.
     async fn restored(&mut self) -> Result<(), QmpError> {
-        let capabilities = self.qmp.send("qmp_capabilities", Value::Null).await?;
-        let status = self.qmp.send("query-status", Value::Null).await?;
-        self.qmp.answer(capabilities).await?;
-        if self.qmp.answer(status).await?.get("running") == Some(&Value::Bool(true)) {
+        let qmp = &mut self.qmp.lock().await.qmp;
+        let capabilities = qmp.send("qmp_capabilities", Value::Null).await?;
+        let status = qmp.send("query-status", Value::Null).await?;
+        qmp.answer(capabilities).await?;
+        if qmp.answer(status).await?.get("running") == Some(&Value::Bool(true)) {
             return Ok(());
         }
-        self.qmp.event(|name, _| (name == "RESUME").then_some(())).await
+        qmp.event(|name, _| (name == "RESUME").then_some(())).await
     }
 
     #[cfg(test)]
@@ -110,11 +170,12 @@ impl QemuGuest {
     /// Has QEMU close the descriptors it was lent while the guest was paused: it only does that while the guest runs, and would
     /// keep one for each snapshot and each layer. What it has opened through them stays open.
     async fn close_lent(&mut self) -> Result<(), QmpError> {
-        let sets = self.qmp.execute("query-fdsets", Value::Null).await?;
+        let mut qmp = self.qmp.lock().await;
+        let sets = qmp.execute("query-fdsets", Value::Null).await?;
         for set in sets.as_array().into_iter().flatten() {
             if set["fds"].as_array().is_some_and(|fds| !fds.is_empty()) {
                 let set = super::qmp::number(set, "fdset-id")?;
-                self.qmp.execute("remove-fd", json!({ "fdset-id": set })).await?;
+                qmp.execute("remove-fd", json!({ "fdset-id": set })).await?;
             }
         }
         Ok(())
@@ -123,9 +184,10 @@ impl QemuGuest {
     /// The names of all nodes QEMU has for disks, and how many sets of descriptors.
     #[cfg(test)]
     pub(super) async fn block_nodes(&mut self) -> (Vec<String>, usize) {
-        let nodes = self.qmp.execute("query-named-block-nodes", json!({ "flat": true })).await.unwrap();
+        let mut qmp = self.qmp.lock().await;
+        let nodes = qmp.execute("query-named-block-nodes", json!({ "flat": true })).await.unwrap();
         let names = nodes.as_array().unwrap().iter().map(|node| node["node-name"].to_string()).collect();
-        let sets = self.qmp.execute("query-fdsets", Value::Null).await.unwrap();
+        let sets = qmp.execute("query-fdsets", Value::Null).await.unwrap();
         (names, sets.as_array().unwrap().len())
     }
 
@@ -136,7 +198,7 @@ impl QemuGuest {
     }
 
     async fn simple(&mut self, command: &'static str, operation: Operation) -> Result<(), EngineError> {
-        let answer = self.qmp.execute(command, Value::Null).await;
+        let answer = self.qmp.lock().await.execute(command, Value::Null).await;
         self.said(operation, answer).await.map(drop)
     }
 
@@ -182,11 +244,12 @@ impl QemuGuest {
     /// Has QEMU write the state of its devices to `fd`, and nothing of the memory. The command has nothing to do with Xen but
     /// its name. It leaves the disks in use: without `live` off it would let go of them, for another host to take over.
     async fn save_devices(&mut self, fd: BorrowedFd<'_>) -> Result<(), QmpError> {
-        let added = self.qmp.execute_with("add-fd", json!({}), fd).await?;
+        let qmp = &mut self.qmp.lock().await.qmp;
+        let added = qmp.execute_with("add-fd", json!({}), fd).await?;
         let set = added.get("fdset-id").cloned().unwrap_or_default();
         let file = json!({ "filename": format!("/dev/fdset/{set}"), "live": false });
-        let saved = self.qmp.execute("xen-save-devices-state", file).await;
-        self.qmp.execute("remove-fd", json!({ "fdset-id": set })).await?;
+        let saved = qmp.execute("xen-save-devices-state", file).await;
+        qmp.execute("remove-fd", json!({ "fdset-id": set })).await?;
         saved.map(drop)
     }
 }
@@ -201,7 +264,12 @@ impl Guest for QemuGuest {
         self.process.pid()
     }
 
+    fn stall(&self) -> Stall {
+        self.stall.clone()
+    }
+
     async fn pause(&mut self) -> Result<(), EngineError> {
+        self.qmp.lock().await.paused = true;
         self.simple("stop", PAUSE).await
     }
 
@@ -210,6 +278,7 @@ impl Guest for QemuGuest {
             let reason = "its memory is the snapshot's now".to_owned();
             return Err(EngineError::Refused { operation: RESUME.to, reason });
         }
+        self.qmp.lock().await.paused = false;
         self.simple("cont", RESUME).await?;
         // Whatever comes of this, the guest runs. A QEMU that has ended is found out by the next call.
         let _ = self.close_lent().await;
@@ -247,7 +316,7 @@ impl Guest for QemuGuest {
             return Err(EngineError::Refused { operation: PUSH_LAYER.to, reason });
         };
         let overlay = disks::overlay(disk, &overlay, stack.bytes())?;
-        let pushed = stack.push(&mut self.qmp, overlay.as_fd()).await;
+        let pushed = stack.push(&mut self.qmp.lock().await.qmp, overlay.as_fd()).await;
         self.said(PUSH_LAYER, pushed).await
     }
 

@@ -19,12 +19,14 @@ use super::greeting::greet;
 use super::plan::OWN_DISK;
 use super::snapshot::files;
 use crate::config::Config;
+use crate::guest::GuestClient;
 use crate::guest::GuestError;
 use crate::identity;
 use crate::identity::GuestId;
 use pyro_engine::EngineExit;
 use pyro_engine::Layer;
 use pyro_engine::Memory;
+use pyro_engine::Stall;
 use pyro_proto::hello::Attach;
 use pyro_proto::hello::PROTOCOL_MAX;
 use pyro_proto::hello::PROTOCOL_MIN;
@@ -130,8 +132,8 @@ impl Machine {
     /// [`SnapshotError`]. After [`SnapshotError::Quiesce`] the guest writes where it wrote before; after any other it may write
     /// to `overlay` already.
     pub async fn push_layer(&mut self, overlay: File) -> Result<(), SnapshotError> {
-        let hold = RequestBody::HoldDisk { ms_max: HOLD_MS };
-        self.client.call(hold).await.map_err(SnapshotError::Quiesce)?;
+        let hold = self.client.call(RequestBody::HoldDisk { ms_max: HOLD_MS });
+        at_rest(&self.guest.stall(), &self.client, hold, RequestBody::ReleaseDisk).await?;
         let pushed = self.guest.push_layer(OWN_DISK_INDEX, overlay).await.map_err(SnapshotError::Engine);
         let released = self.client.call(RequestBody::ReleaseDisk).await.map_err(SnapshotError::Thaw);
         pushed?;
@@ -149,7 +151,7 @@ impl Machine {
     ) -> Result<Snapshot, SnapshotError> {
         let files = files(folder);
         self.guest.prepare_snapshot(&files).await.map_err(SnapshotError::Engine)?;
-        self.client.quiesce().await.map_err(SnapshotError::Quiesce)?;
+        at_rest(&self.guest.stall(), &self.client, self.client.quiesce(), RequestBody::Thaw).await?;
         let saved = async {
             self.guest.pause().await?;
             self.guest.snapshot(&files).await?;
@@ -173,7 +175,7 @@ impl Machine {
     pub async fn suspend(&mut self, folder: &Path) -> Result<Snapshot, SnapshotError> {
         let files = files(folder);
         self.guest.prepare_snapshot(&files).await.map_err(SnapshotError::Engine)?;
-        self.client.quiesce().await.map_err(SnapshotError::Quiesce)?;
+        at_rest(&self.guest.stall(), &self.client, self.client.quiesce(), RequestBody::Thaw).await?;
         let saved = async {
             self.guest.pause().await?;
             self.guest.snapshot(&files).await
@@ -215,6 +217,25 @@ impl Machine {
 
     fn snapshot_record(&self) -> Snapshot {
         Snapshot { token: self.token.clone(), generation: self.generation }
+    }
+}
+
+/// Waits until a guest has come to rest, unless it stands still for want of room on the host's disk: then it takes that `back`
+/// as soon as it goes on.
+async fn at_rest(
+    stall: &Stall,
+    client: &Arc<GuestClient>,
+    rest: impl Future<Output = Result<(), GuestError>> + Send,
+    back: RequestBody,
+) -> Result<(), SnapshotError> {
+    tokio::select! {
+        biased;
+        done = rest => done.map_err(SnapshotError::Quiesce),
+        () = stall.until(true) => {
+            let client = Arc::clone(client);
+            tokio::spawn(async move { client.call(back).await });
+            Err(SnapshotError::NoRoom)
+        }
     }
 }
 

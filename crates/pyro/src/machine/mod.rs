@@ -12,6 +12,7 @@ mod error;
 mod greeting;
 mod layered;
 mod plan;
+mod room;
 mod snapshot;
 
 pub use error::MachineError;
@@ -21,6 +22,7 @@ pub use layered::StopError;
 pub use plan::OwnDisk;
 pub use plan::Plan;
 pub use plan::Size;
+pub(crate) use room::keep_going;
 pub use snapshot::Snapshot;
 pub use snapshot::SnapshotError;
 pub use snapshot::SnapshotReport;

@@ -58,6 +58,9 @@ pub enum SnapshotError {
     /// This is no guest, but a process on the host.
     #[error("the host-compat mode has no snapshots")]
     NoGuest,
+    /// The guest stands still, and cannot be brought to rest.
+    #[error("the disk of the host is full, and the guest waits for room on it")]
+    NoRoom,
     /// The agent could not bring the guest to rest.
     #[error("bringing the guest to rest")]
     Quiesce(#[source] GuestError),
@@ -91,6 +94,7 @@ impl Coded for SnapshotError {
     fn code(&self) -> &'static str {
         match self {
             Self::NoGuest => code::SNAPSHOT_UNSUPPORTED,
+            Self::NoRoom => code::DISK_FULL,
             Self::Quiesce(_) | Self::Thaw(_) | Self::Engine(_) => code::SNAPSHOT_FAILED,
             Self::Disk { source, .. } | Self::Sync { source, .. }
                 if source.kind() == io::ErrorKind::StorageFull =>

@@ -53,6 +53,11 @@ pub enum RunError {
     /// The guest did not answer within its time-out and the grace after it.
     #[error("the guest stopped answering; it was ended")]
     GuestHung,
+    /// The guest stood still until its time-out and the grace after it: the host had no room for what it wrote.
+    #[error(
+        "the host's disk is full, and the guest waited for room on it for as long as it may take; it was ended"
+    )]
+    NoRoom,
     /// The caller's output could not be written.
     #[error("writing the command's output")]
     Output(#[source] io::Error),
@@ -77,6 +82,7 @@ impl Coded for RunError {
             Self::Command { source, .. } => source.code(),
             Self::GuestLost { .. } => code::GUEST_LOST,
             Self::GuestHung => code::GUEST_HUNG,
+            Self::NoRoom => code::DISK_FULL,
             Self::Output(_) => code::OUTPUT_FAILED,
             Self::Interrupted { .. } => code::INTERRUPTED,
         }
@@ -93,6 +99,7 @@ impl Coded for RunError {
             Self::GuestLost { .. } => {
                 vec!["a guest that runs out of memory ends like this: try a larger --mem-mib".to_owned()]
             }
+            Self::NoRoom => vec!["free some space in the state folder, and run it again".to_owned()],
             _ => Vec::new(),
         }
     }

@@ -24,6 +24,7 @@ use crate::machine::Machine;
 use crate::machine::MachineError;
 use crate::machine::Plan;
 use crate::machine::console_text;
+use crate::machine::keep_going;
 use crate::state;
 use crate::state::Scratch;
 use crate::template::Template;
@@ -32,6 +33,7 @@ use crate::terminal::TerminalSize;
 use pyro_engine::Acceleration;
 use pyro_engine::EngineKind;
 use pyro_engine::Memory;
+use pyro_engine::Stall;
 use pyro_image::Cancel;
 use pyro_image::ImageError;
 use pyro_image::ImageStore;
@@ -60,6 +62,8 @@ const HANG_GRACE: Duration = Duration::from_secs(15);
 const STATUS_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of standard input read at once.
 const STDIN_BYTES: usize = 64 * 1024;
+/// What is said of a guest that stands still.
+const NO_ROOM: &str = "the host's disk is full: the guest waits until there is room for what it writes";
 
 /// Runs one command in a guest of its own.
 ///
@@ -82,7 +86,7 @@ pub async fn run(
     let prepare = began.elapsed().saturating_sub(started.machine.times.boot + started.machine.times.attach);
     observer.phase(&Phase::Execute { vm_id: started.machine.id.clone() });
     let exec_began = Instant::now();
-    let outcome = execute(&mut started.machine, &spec, &mut io).await;
+    let outcome = execute(&mut started.machine, &spec, &mut io, config, observer).await;
     let exec = exec_began.elapsed();
     let asked = spec.guest_status || outcome.as_ref().is_ok_and(|exit| exit.ending != Ending::Code(0));
     let guest = if asked && outcome.is_ok() { status(&started.machine.client).await } else { None };
@@ -249,7 +253,13 @@ async fn unless_interrupted<T>(
 }
 
 /// Runs the command to its end, moving its bytes, and tells a lost guest from a hung one.
-async fn execute(machine: &mut Machine, spec: &RunSpec, io: &mut RunIo) -> Result<ExecExit, RunError> {
+async fn execute(
+    machine: &mut Machine,
+    spec: &RunSpec,
+    io: &mut RunIo,
+    config: &Config,
+    observer: &mut dyn RunObserver,
+) -> Result<ExecExit, RunError> {
     let command = |source| RunError::Command { command: spec.command.display(), source };
     let streams = ExecStreams {
         stdin: spec.stdin,
@@ -257,7 +267,15 @@ async fn execute(machine: &mut Machine, spec: &RunSpec, io: &mut RunIo) -> Resul
         pty: spec.terminal.map(TerminalSize::pty),
     };
     let mut exec = machine.client.exec(exec_spec(spec), streams).map_err(command)?;
-    match serve(&mut exec, spec, io).await {
+    let stall = machine.guest.stall();
+    let room = keep_going(&stall, &config.state_dir, |blocked| {
+        observer.notice(if blocked { NO_ROOM } else { "there is room again, and the guest goes on" });
+    });
+    let served = tokio::select! {
+        served = serve(&mut exec, spec, io, &stall) => served,
+        () = room => Err(Served::Run(RunError::GuestHung)),
+    };
+    match served {
         Err(Served::Guest(GuestError::Closed | GuestError::Channel(_))) => {
             machine.guest.kill();
             let exit = machine.guest.wait().await;
@@ -298,7 +316,7 @@ impl From<GuestError> for Served {
     }
 }
 
-async fn serve(exec: &mut Exec, spec: &RunSpec, io: &mut RunIo) -> Result<ExecExit, Served> {
+async fn serve(exec: &mut Exec, spec: &RunSpec, io: &mut RunIo, stall: &Stall) -> Result<ExecExit, Served> {
     let (stdin, stdout, stderr) = (exec.stdin.take(), exec.stdout.take(), exec.stderr.take());
     let Some(stdout) = stdout else { return Err(GuestError::Closed.into()) };
     let output = async {
@@ -326,7 +344,8 @@ async fn serve(exec: &mut Exec, spec: &RunSpec, io: &mut RunIo) -> Result<ExecEx
             () = &mut input, if !input_done => input_done = true,
             Some(size) = io.sizes.recv() => exec.resize_soon(size.pty()),
             Some(signal) = io.interrupts.recv() => {
-                if interrupted.replace(signal).is_some() {
+                // A guest that stands still hears of no signal.
+                if interrupted.replace(signal).is_some() || stall.is_now() {
                     return Err(Served::Run(RunError::Interrupted { signal }));
                 }
                 exec.signal(signal, SignalTarget::Foreground);
@@ -334,10 +353,15 @@ async fn serve(exec: &mut Exec, spec: &RunSpec, io: &mut RunIo) -> Result<ExecEx
             }
             // Once the command has ended only a slow reader can hold things up, and it may take its time.
             () = tokio::time::sleep_until(deadline), if exit.is_none() || interrupted.is_some() => {
-                return Err(Served::Run(interrupted.map_or(RunError::GuestHung, |signal| RunError::Interrupted { signal })));
+                return Err(Served::Run(interrupted.map_or_else(|| not_ended(stall), |signal| RunError::Interrupted { signal })));
             }
         }
     }
+}
+
+/// Why a command did not end in its time.
+fn not_ended(stall: &Stall) -> RunError {
+    if stall.is_now() { RunError::NoRoom } else { RunError::GuestHung }
 }
 
 /// Copies a stream of the guest to the caller, as it comes.

@@ -71,9 +71,24 @@ impl Needles {
     /// Writes over every form in these bytes, which stay as many as they are.
     pub(crate) fn mask(&self, bytes: &mut [u8]) {
         for range in self.all(bytes) {
-            let mark = super::REDACTED.bytes().chain(std::iter::repeat(b'*'));
-            bytes[range].iter_mut().zip(mark).for_each(|(byte, mark)| *byte = mark);
+            hide(&mut bytes[range]);
         }
+    }
+
+    /// The same of the beginning of something longer: what could be the first part of a form is hidden, too.
+    pub(crate) fn mask_beginning(&self, bytes: &mut [u8]) {
+        let mut from = 0;
+        while let Some(place) = self.next(bytes, from) {
+            from = match self.at(bytes, place, false) {
+                Found::Form(length) => place + length,
+                Found::Nothing => place + 1,
+                Found::Perhaps => {
+                    hide(&mut bytes[place..]);
+                    break;
+                }
+            };
+        }
+        self.mask(bytes);
     }
 
     /// Takes every form out of a text.
@@ -143,6 +158,11 @@ impl Needles {
     }
 }
 
+fn hide(bytes: &mut [u8]) {
+    let mark = super::REDACTED.bytes().chain(std::iter::repeat(b'*'));
+    bytes.iter_mut().zip(mark).for_each(|(byte, mark)| *byte = mark);
+}
+
 fn pair(first: u8, second: u8) -> usize {
     usize::from(first) << 8 | usize::from(second)
 }
@@ -162,6 +182,19 @@ mod tests {
         let text = "a swordfish, a swordfish-and-shark, c3dvcmRmaXNo and swordfis";
         assert_eq!(needles.redact(text), "a [REDACTED], a [REDACTED], [REDACTED] and swordfis");
         assert!(Needles::default().redact("swordfish") == "swordfish");
+    }
+
+    #[test]
+    fn what_is_cut_off_in_the_middle_of_a_form_is_hidden_as_far_as_it_goes() {
+        let needles = needles(&["swordfish-and-shark", "pin123"]);
+        let masked = |text: &str| {
+            let mut bytes = text.as_bytes().to_vec();
+            needles.mask_beginning(&mut bytes);
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(masked("a pin123 swordfish-and-"), "a [REDAC [REDACTED]****");
+        assert_eq!(masked("swordfish and s"), "swordfish and [");
+        assert_eq!(masked("nothing of it"), "nothing of it");
     }
 
     #[test]

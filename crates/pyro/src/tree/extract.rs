@@ -7,6 +7,7 @@ use super::links;
 use super::links::Links;
 use super::place;
 use super::place::Place;
+use super::temporary;
 use super::warnings::Warnings;
 use pyro_proto::message::WireError;
 use pyro_proto::tree::Entry;
@@ -123,11 +124,8 @@ impl Extractor {
             Ok(_) => return Err(ExtractError::Exists { path: target.to_owned() }),
             Err(error) => return Err(failed(error.into())),
         }
-        let temporary = format!(".pyro-{}", random().map_err(failed)?).into_bytes();
-        rustix::fs::mkdirat(&parent, &temporary[..], Mode::RWXU).map_err(|error| failed(error.into()))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let root = rustix::fs::openat(&parent, &temporary[..], flags, Mode::empty());
-        let root = root.map_err(|error| failed(error.into()))?;
+        temporary::collect(&parent);
+        let (temporary, root) = temporary::make(&parent).map_err(failed)?;
         let name = name.as_bytes().to_vec();
         let aside = temporary.clone();
         let into = Target::New { parent, temporary, name, kept: false };
@@ -141,7 +139,7 @@ impl Extractor {
     pub fn update(target: &Path, options: ExtractOptions) -> Result<Self, ExtractError> {
         let failed = |source: io::Error| ExtractError::Target { path: target.to_owned(), source };
         let root = open_folder(target).map_err(failed)?;
-        let aside = format!(".pyro-{}", random().map_err(failed)?).into_bytes();
+        let aside = temporary::name().map_err(failed)?;
         Ok(Self::new(target, options, Target::Existing, root, aside))
     }
 
@@ -398,6 +396,7 @@ impl Extractor {
         });
         finished.map_err(|source| self.writing(source))?;
         let path = open.entry.path.clone();
+        self.place.name(&open.file, &path, &self.aside).map_err(|error| self.making(&path, error))?;
         self.put(&path)?;
         self.open = None;
         Ok(())
@@ -434,12 +433,6 @@ impl Drop for Extractor {
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
-}
-
-fn random() -> io::Result<String> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(pyro_proto::bytes::to_hex(&bytes))
 }
 
 /// What a guest says went wrong, for people.

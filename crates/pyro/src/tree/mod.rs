@@ -37,6 +37,7 @@ mod tar_error;
 mod tar_header;
 mod tar_in;
 mod tar_out;
+mod temporary;
 mod walk;
 mod warnings;
 mod watch;

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::os::fd::AsRawFd as _;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
@@ -99,11 +100,32 @@ impl Place {
         rustix::fs::mkdirat(folder, name, Mode::RWXU)
     }
 
-    /// Makes an empty file with this name beside a path.
+    /// Makes an empty file beside a path, which has no name until it is [given one](Self::name): nothing is left of it should
+    /// this process be killed. Where the file system has no such files it has that name at once.
     pub(super) fn make_file(&mut self, path: &TreePath, aside: &[u8]) -> Result<File, Errno> {
         let (folder, _) = self.parent(path)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(folder, aside, flags, Mode::RUSR | Mode::WUSR)?))
+        let mode = Mode::RUSR | Mode::WUSR;
+        let unnamed =
+            rustix::fs::openat(folder, ".", OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC, mode);
+        let file = match unnamed {
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::openat(folder, aside, flags, mode)?
+            }
+            opened => opened?,
+        };
+        Ok(File::from(file))
+    }
+
+    /// Gives a file that was made beside a path this name there, unless it has it.
+    pub(super) fn name(&mut self, file: &File, path: &TreePath, aside: &[u8]) -> Result<(), Errno> {
+        if rustix::fs::fstat(file)?.st_nlink > 0 {
+            return Ok(());
+        }
+        let (folder, _) = self.parent(path)?;
+        let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+        rustix::fs::linkat(rustix::fs::CWD, descriptor, folder, aside, AtFlags::SYMLINK_FOLLOW)
     }
 
     /// Gives what was made beside a path its name. Anything but a folder that is in its way goes; an empty folder does too.

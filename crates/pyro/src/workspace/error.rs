@@ -183,6 +183,14 @@ pub enum WorkspaceError {
         /// The workspace.
         workspace: String,
     },
+    /// Its guest stands still: the host has no room for what it writes.
+    #[error("the host's disk is full: the guest of the workspace {workspace} waits for room below {folder}", folder = .folder.display())]
+    NoRoom {
+        /// The workspace.
+        workspace: String,
+        /// Its folder.
+        folder: PathBuf,
+    },
     /// Its disk could not be read, given a layer or linked.
     #[error("{operation} of the workspace {workspace}")]
     Disk {
@@ -466,6 +474,7 @@ impl Coded for WorkspaceError {
             Self::Sealed(error) => error.code(),
             Self::Files(error) => error.code(),
             Self::Hung { .. } => code::GUEST_HUNG,
+            Self::NoRoom { .. } => code::DISK_FULL,
             Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => code::DISK_FULL,
             Self::Disk { .. } => code::STATE_IO,
             Self::NotRunning { .. } => code::WORKSPACE_NOT_RUNNING,
@@ -519,6 +528,9 @@ impl Coded for WorkspaceError {
             Self::Stop(_) => "what the guest had not flushed is lost; the workspace can be started again",
             Self::Guest { .. } => "'pyro workspace status' says how the guest is doing",
             Self::Hung { .. } => "'pyro workspace stop' ends it; nothing that was acknowledged is lost",
+            Self::NoRoom { .. } => {
+                "free some space there: the guest goes on by itself, and nothing that was acknowledged is lost"
+            }
             Self::Disk { .. } => "check the free space and the owner of the state folder",
             Self::NotRunning { .. } => "'pyro workspace start' starts it",
             Self::NotSuspended { .. } => "'pyro workspace start' starts it from its disk",

@@ -19,7 +19,7 @@ pub struct LifecycleEvent {
     /// When.
     pub time: UnixSeconds,
     /// What: `workspace_created`, `workspace_started`, `workspace_stopping`, `workspace_stopped`, `workspace_deleted`, `workspace_reset`,
-    /// `workspace_forked`, `workspace_unpacked`, `snapshot_created`, `snapshot_deleted`, `command_started`, `command_ended`,
+    /// `workspace_forked`, `workspace_unpacked`, `workspace_blocked`, `workspace_unblocked`, `snapshot_created`, `snapshot_deleted`, `command_started`, `command_ended`,
     /// `push_not_taken_back`, `port_published`, `port_removed`, `shell_opened`, `shell_ended`, `service_started`, `service_ready`,
     /// `service_restarting`, `service_ended`.
     pub event: String,

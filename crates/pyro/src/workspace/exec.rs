@@ -116,10 +116,11 @@ impl Workspace {
         let input = feed(sender, takes_input.then_some(io.stdin.as_mut()), controls);
         tokio::pin!(input);
         let (mut input_done, mut interrupted) = (false, None);
-        let mut ended = None;
+        let (mut ended, mut blocked) = (None, false);
         loop {
             tokio::select! {
                 incoming = receiver.next() => match incoming? {
+                    Incoming::Event(Event::Blocked { now }) => blocked = now,
                     Incoming::Event(Event::Started { job, cwd: at }) => (sequence, cwd) = (job, at),
                     Incoming::Event(Event::Ended(end)) => ended = Some(end),
                     Incoming::Event(_) => {}
@@ -138,7 +139,8 @@ impl Workspace {
                     input_done = true;
                 }
                 Some(signal) = io.interrupts.recv() => {
-                    if interrupted.replace(signal).is_some() || input_done {
+                    // A guest that stands still hears of no signal.
+                    if interrupted.replace(signal).is_some() || input_done || blocked {
                         return Err(WorkspaceError::Interrupted { signal });
                     }
                     let _ = said.try_send(signal);

@@ -100,6 +100,7 @@ pub use pack::PackError;
 pub use pack::PackReport;
 pub use pack::PackSpec;
 pub use pack::UnpackSpec;
+pub use pack::Unpacked;
 pub use port::PortConnection;
 pub use port::PortError;
 pub use port::PortSpec;

@@ -11,6 +11,7 @@ use super::document::UnixSeconds;
 use super::error::WorkspaceError;
 use super::handle::Workspace;
 use super::port::PublishedPort;
+use crate::code;
 use serde_json::Value;
 use serde_json::json;
 
@@ -103,6 +104,8 @@ fn add_live(record: &mut Value, live: &StatusReply) {
     });
     record["started_by"] = json!(live.started_by);
     record["started_at"] = json!(live.started_at);
+    record["blocked"] =
+        json!(live.blocked_since.map(|since| json!({ "reason": code::DISK_FULL, "since": since })));
     record["guest"] = json!(live.guest.map(|guest| json!({
         "disk_total_bytes": guest.disk_total_bytes,
         "disk_free_bytes": guest.disk_free_bytes,

@@ -109,6 +109,7 @@ impl Export {
             links: self.links.into(),
             exclude: self.exclude,
             bytes_max: self.max_bytes,
+            follow: false,
         };
         // What is drawn and what is copied out would be in each other's way.
         let bar = Transfer::new("exporting", self.json || (to_stdout && std::io::stdout().is_terminal()));

@@ -11,6 +11,7 @@ use crate::output;
 use crate::progress::Transfer;
 use pyro::workspace::PackSpec;
 use pyro::workspace::UnpackSpec;
+use pyro::workspace::WorkspaceError;
 use pyro::workspace::WorkspaceName;
 use std::path::PathBuf;
 
@@ -62,7 +63,7 @@ impl Pack {
 /// Make a stopped workspace of a packed one.
 #[derive(Debug, clap::Args)]
 pub struct Unpack {
-    /// The file; one that was packed with memory only from a source that you trust as you would trust a program.
+    /// The file.
     file: PathBuf,
     /// Name of the new workspace.
     #[arg(long, value_parser = parsed::<WorkspaceName>)]
@@ -70,6 +71,10 @@ pub struct Unpack {
     /// Most bytes that it may take.
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 30)]
     max_bytes: u64,
+    /// Take over packed memory and processes too: only from a source that you trust as you would trust a program. Without it the
+    /// workspace and its snapshots begin from their disks.
+    #[arg(long)]
+    memory: bool,
     /// Print nothing but the id.
     #[arg(long, conflicts_with = "json")]
     id_only: bool,
@@ -81,14 +86,20 @@ pub struct Unpack {
 impl Unpack {
     pub(crate) fn call(self, engine: &str) -> Result<i32, Failure> {
         let workspaces = all(engine, exit::FAILED)?;
-        let spec = UnpackSpec { input: self.file, name: self.name, bytes_max: self.max_bytes };
+        let spec =
+            UnpackSpec { input: self.file, name: self.name, bytes_max: self.max_bytes, memory: self.memory };
         let bar = Transfer::new("unpacking", self.json);
         let record = block_on(async {
-            let workspace = workspaces.unpack(spec, bar.advance()).await?;
-            workspace.record(false).await
+            let unpacked = workspaces.unpack(spec, bar.advance()).await?;
+            Ok((unpacked.workspace.record(false).await?, unpacked.memory_left_out))
         })?;
         drop(bar);
-        let record = record.map_err(|error| failed(&error))?;
+        let (record, memory_left_out) = record.map_err(|error: WorkspaceError| failed(&error))?;
+        if memory_left_out {
+            output::error_line(
+                "[warning] the packed memory was left out, and the disk begins anew: --memory takes it over",
+            );
+        }
         if self.json {
             output::json(&record);
         } else if self.id_only {

@@ -26,6 +26,11 @@ impl Status {
             output::json(&record);
         } else {
             render::summary("Workspace", &record);
+            if record["blocked"].is_object() {
+                output::error_line(
+                    "[warning] the host's disk is full, and the guest waits for room; it goes on by itself",
+                );
+            }
             if record["guest"]["disk_full"] == true {
                 output::error_line("[warning] the guest's disk is full");
             }

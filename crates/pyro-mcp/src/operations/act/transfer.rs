@@ -200,6 +200,7 @@ impl Action for Export {
             links: links(paths, &self.links)?,
             exclude: self.exclude,
             bytes_max: OUT_BYTES_MAX,
+            follow: false,
         };
         let snapshot = self.snapshot.as_deref().map(given::name).transpose()?;
         let workspace = with.find(&self.workspace_id)?;

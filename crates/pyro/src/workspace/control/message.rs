@@ -4,6 +4,7 @@ use crate::guest::Endpoint;
 use crate::guest::GuestStatus;
 use crate::secret::SecretName;
 use crate::workspace::document::Document;
+use crate::workspace::document::UnixSeconds;
 use crate::workspace::history::Ended;
 use crate::workspace::history::Stream;
 use crate::workspace::id::LabelKey;
@@ -310,6 +311,11 @@ pub(in crate::workspace) enum Event {
         /// The next so many bytes were printed before.
         replayed_bytes: u64,
     },
+    /// The guest stands still, because the host's disk is full, or goes on.
+    Blocked {
+        /// It stands still.
+        now: bool,
+    },
     /// The disk stands still.
     Held,
     /// The connection is open.
@@ -350,6 +356,9 @@ pub(in crate::workspace) struct StatusReply {
     pub(in crate::workspace) guest: Option<GuestStatus>,
     #[serde(default)]
     pub(in crate::workspace) usage: Option<EngineUsage>,
+    /// Since when the guest stands still, because the host's disk is full.
+    #[serde(default)]
+    pub(in crate::workspace) blocked_since: Option<UnixSeconds>,
 }
 
 /// What an engine uses.

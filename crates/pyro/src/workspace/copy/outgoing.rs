@@ -104,6 +104,7 @@ impl GuestSide {
             links,
             exclude: Vec::new(),
             bytes_max: BYTES_MAX,
+            follow: true,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::workspace::transfer::export;
 use crate::workspace::transfer::guest_path;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Workspace {
     /// Copies a path out: of a snapshot if one is named, else of the workspace as it is, whether or not it runs.
@@ -27,16 +28,45 @@ impl Workspace {
         from: Option<&SnapshotName>,
         moved: Moved<'_>,
     ) -> Result<ExportReport, WorkspaceError> {
+        let began = Instant::now();
+        let mut detail = spec.path.to_string_lossy().into_owned();
+        detail.extend(from.map(|name| format!(" of the snapshot {name}")));
+        match self.export_from(spec, from, moved).await {
+            // The supervisor of a running workspace has written it down.
+            (false, exported) => exported,
+            (true, exported) => {
+                self.note("export", Some(detail), exported.as_ref().err(), began);
+                exported
+            }
+        }
+    }
+
+    /// Whether it was done without a supervisor, and what came of it.
+    async fn export_from(
+        &self,
+        spec: ExportSpec,
+        from: Option<&SnapshotName>,
+        moved: Moved<'_>,
+    ) -> (bool, Result<ExportReport, WorkspaceError>) {
+        if from.is_none() && matches!(self.access_stopped(), Err(WorkspaceError::Running { .. })) {
+            return (false, self.export_running(spec, moved).await);
+        }
+        (true, self.export_stopped(spec, from, moved).await)
+    }
+
+    async fn export_stopped(
+        &self,
+        spec: ExportSpec,
+        from: Option<&SnapshotName>,
+        moved: Moved<'_>,
+    ) -> Result<ExportReport, WorkspaceError> {
         let (access, chain) = match from {
             Some(name) => (None, snapshots::load(&self.folder, name)?.chain),
-            None => match self.access_stopped() {
-                Ok(access) => {
-                    let chain = access.document().chain.clone();
-                    (Some(access), chain)
-                }
-                Err(WorkspaceError::Running { .. }) => return self.export_running(spec, moved).await,
-                Err(error) => return Err(error),
-            },
+            None => {
+                let access = self.access_stopped()?;
+                let chain = access.document().chain.clone();
+                (Some(access), chain)
+            }
         };
         let (config, folder, document) = (self.config.clone(), self.folder.clone(), self.folder.load()?);
         let (environment, root) = blocking(move || {
@@ -46,7 +76,12 @@ impl Workspace {
         })
         .await?;
         let path = guest_path(spec.path.as_bytes());
-        let wanted = Wanted { path: path.clone(), exclude: spec.exclude.clone(), bytes_max: spec.bytes_max };
+        let wanted = Wanted {
+            path: path.clone(),
+            exclude: spec.exclude.clone(),
+            bytes_max: spec.bytes_max,
+            follow: spec.follow,
+        };
         let mut records = FromDisk::new(root, environment, wanted, access);
         export(&mut records, Arc::new(self.needles().await?), spec, &path, moved).await
     }

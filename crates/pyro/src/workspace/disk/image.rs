@@ -21,6 +21,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What is read at once of an image that is compressed.
 const PIECE_BYTES: usize = 1 << 20;
@@ -78,6 +79,14 @@ impl Workspace {
         spec: DiskExportSpec,
         told: Advance,
     ) -> Result<DiskExport, WorkspaceError> {
+        let began = Instant::now();
+        let detail = spec.snapshot.as_ref().map(|name| format!("the snapshot {name}"));
+        let exported = self.export_disk(spec, told).await;
+        self.note("disk_export", detail, exported.as_ref().err(), began);
+        exported
+    }
+
+    async fn export_disk(&self, spec: DiskExportSpec, told: Advance) -> Result<DiskExport, WorkspaceError> {
         let id = uuid()?;
         // Taken before anything is read, so that nobody else writes there, and given up if anything fails.
         let output = Output::create(&spec.output)?;

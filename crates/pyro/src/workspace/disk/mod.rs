@@ -22,6 +22,7 @@ mod report;
 mod system;
 pub(super) mod view;
 
+pub(super) use access::Access;
 pub use diff::DiffSpec;
 pub(super) use diff::blocking;
 pub use error::FilesError;

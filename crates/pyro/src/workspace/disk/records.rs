@@ -33,6 +33,8 @@ pub(in crate::workspace) struct Wanted {
     pub(in crate::workspace) path: Vec<u8>,
     pub(in crate::workspace) exclude: Vec<String>,
     pub(in crate::workspace) bytes_max: u64,
+    /// Where a link leads, if the path is one.
+    pub(in crate::workspace) follow: bool,
 }
 
 impl FromDisk {
@@ -98,7 +100,7 @@ struct Reader<'a> {
 fn read(root: &MergedRoot, wanted: &Wanted, sender: &mpsc::Sender<Record>) -> Result<(), FilesError> {
     let rules = Rules::new(&wanted.exclude)
         .map_err(|(pattern, error)| FilesError::Pattern { pattern, reason: error.kind().to_string() })?;
-    let node = root.lookup(&absolute(&wanted.path), true)?;
+    let node = root.lookup(&absolute(&wanted.path), wanted.follow)?;
     let mut reader = Reader { sender, rules, done: ScanDone::default(), left: wanted.bytes_max };
     match root.walk(&node, |entry, content| reader.visit(entry, content)) {
         Ok(()) => {

@@ -15,8 +15,10 @@ use super::path::GuestPath;
 use super::show;
 use crate::guest::ToolError;
 use crate::guest::ToolRun;
+use crate::secret::Needles;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
+use pyro_proto::limits::MATCH_TEXT_BYTES_MAX;
 use pyro_proto::tool::SearchDone;
 use pyro_proto::tool::SearchMatch;
 use pyro_proto::tool::Tool;
@@ -25,6 +27,9 @@ use pyro_proto::tree::TreePath;
 use serde_json::Value;
 use serde_json::json;
 use std::time::Duration;
+
+/// A cut does not go through a character, of which this many bytes are the most.
+const CHARACTER_BYTES_MAX: usize = 4;
 
 /// What to search for, and where.
 #[derive(Clone, Debug)]
@@ -92,7 +97,7 @@ impl Workspace {
         let deadline = Duration::from_secs(options.timeout_seconds.into());
         let result = tokio::time::timeout(deadline, async {
             let (mut done, warnings) = finish(run).await?;
-            done.matches.iter_mut().for_each(|found| needles.mask(&mut found.text.0));
+            done.matches.iter_mut().for_each(|found| mask(&needles, &mut found.text.0));
             let mut matches = Vec::new();
             for found in &done.matches {
                 matches.push(self.describe_match(path, found, options.context).await?);
@@ -151,6 +156,15 @@ async fn finish(mut run: ToolRun) -> Result<(SearchDone, Vec<String>), ToolError
         }
     }
     Ok((run.done().await?, warnings))
+}
+
+/// Hides secrets in the text of a match; of one that is cut where the guest cuts it no part of one is shown either.
+fn mask(needles: &Needles, text: &mut [u8]) {
+    if text.len() + CHARACTER_BYTES_MAX > MATCH_TEXT_BYTES_MAX {
+        needles.mask_beginning(text);
+    } else {
+        needles.mask(text);
+    }
 }
 
 /// Lines as text without their ends, whatever they hold.

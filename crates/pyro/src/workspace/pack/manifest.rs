@@ -101,6 +101,22 @@ impl Manifest {
         layers.chain(memories).collect()
     }
 
+    /// Whether memory of the workspace or of a snapshot is to be taken over.
+    pub(super) fn has_memory(&self) -> bool {
+        self.document.suspended.is_some() || self.snapshots.iter().any(|snapshot| snapshot.memory.is_some())
+    }
+
+    /// Has everything begin from its disk; whether there was memory.
+    pub(super) fn leave_memory_out(&mut self) -> bool {
+        let had = self.has_memory();
+        self.engine = None;
+        self.document.suspended = None;
+        for snapshot in &mut self.snapshots {
+            snapshot.memory = None;
+        }
+        had
+    }
+
     /// Bytes of all parts that are no holes.
     pub(super) fn data_bytes(&self) -> u64 {
         self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.data_bytes))

@@ -20,6 +20,7 @@ mod write;
 
 pub use error::PackError;
 pub use unpack::UnpackSpec;
+pub use unpack::Unpacked;
 pub use write::PackReport;
 pub use write::PackSpec;
 

@@ -88,11 +88,16 @@ impl<R: Read> Pack<R> {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// Reads the next part into an empty file.
-    pub(super) fn part(&mut self, part: &Part, to: &File, counted: &mut Counted) -> Result<(), PackError> {
+    /// Reads the next part into an empty file; only whether it is whole, if it goes nowhere.
+    pub(super) fn part(
+        &mut self,
+        part: &Part,
+        to: Option<&File>,
+        counted: &mut Counted,
+    ) -> Result<(), PackError> {
         let of = part.of.to_string();
         let failed = || PackError::file(format!("writing {of}"));
-        to.set_len(part.size_bytes).map_err(failed())?;
+        to.map_or(Ok(()), |to| to.set_len(part.size_bytes)).map_err(failed())?;
         let (mut position, mut left, mut buffer) = (0, part.data_bytes, vec![0; PIECE_BYTES]);
         loop {
             let (offset, length) = (self.number(&of)?, self.number(&of)?);
@@ -114,7 +119,9 @@ impl<R: Read> Pack<R> {
                 let piece = &mut buffer[..wanted];
                 self.take(piece, &of)?;
                 for (index, chunk) in piece.chunks(ZERO_BYTES).enumerate() {
-                    if chunk.iter().any(|byte| *byte != 0) {
+                    if let Some(to) = to
+                        && chunk.iter().any(|byte| *byte != 0)
+                    {
                         to.write_all_at(chunk, at + (index * ZERO_BYTES) as u64).map_err(failed())?;
                     }
                 }

@@ -45,6 +45,18 @@ pub struct UnpackSpec {
     pub name: Option<WorkspaceName>,
     /// Most bytes it may take.
     pub bytes_max: u64,
+    /// Take over memory and processes, too: whoever made the pack is then trusted like whoever made a program. Without it
+    /// the workspace, and each snapshot, begins from its disk.
+    pub memory: bool,
+}
+
+/// What came of a pack.
+#[derive(Clone, Debug)]
+pub struct Unpacked {
+    /// The workspace, which is stopped.
+    pub workspace: Workspace,
+    /// There was memory in the pack, and it was left out.
+    pub memory_left_out: bool,
 }
 
 impl Workspaces {
@@ -52,7 +64,7 @@ impl Workspaces {
     ///
     /// # Errors
     /// [`PackError`], with nothing left.
-    pub async fn unpack(&self, spec: UnpackSpec, told: Advance) -> Result<Workspace, WorkspaceError> {
+    pub async fn unpack(&self, spec: UnpackSpec, told: Advance) -> Result<Unpacked, WorkspaceError> {
         let path = spec.input.clone();
         let bytes_max = spec.bytes_max;
         let opened = blocking(move || {
@@ -61,7 +73,8 @@ impl Workspaces {
             manifest.check(bytes_max)?;
             Ok((pack, manifest))
         });
-        let (pack, manifest) = opened.await?;
+        let (pack, mut manifest) = opened.await?;
+        let memory_left_out = !spec.memory && manifest.leave_memory_out();
         if let Some(engine) = &manifest.engine
             && *engine != fingerprint(&self.config).await?
         {
@@ -70,7 +83,7 @@ impl Workspaces {
         let all = self.clone();
         let folder = blocking(move || all.build(pack, &manifest, spec.name, told)).await?;
         event::note(&self.config, folder.id(), "workspace_unpacked", None);
-        Ok(self.at(folder))
+        Ok(Unpacked { workspace: self.at(folder), memory_left_out })
     }
 
     fn build(
@@ -138,6 +151,10 @@ fn fill(
     for part in &manifest.parts {
         let path = match &part.of {
             Of::Layer(name) => folder.layers().path(name),
+            Of::Memory(..) if !manifest.has_memory() => {
+                pack.part(part, None, &mut counted)?;
+                continue;
+            }
             Of::Memory(None, file) => folder.suspended().join(file.name()),
             Of::Memory(Some(snapshot), file) => match pending.get(snapshot) {
                 Some((new, _)) => new.folder().join(file.name()),
@@ -145,7 +162,7 @@ fn fill(
             },
         };
         let file = create(&path).map_err(PackError::file(format!("making {}", part.of)))?;
-        pack.part(part, &file, &mut counted)?;
+        pack.part(part, Some(&file), &mut counted)?;
         if let Of::Layer(name) = &part.of {
             check_layer(name, &file, disk_bytes)?;
         }

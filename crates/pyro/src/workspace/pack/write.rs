@@ -17,6 +17,7 @@ use crate::workspace::control::connection;
 use crate::workspace::control::connection::Incoming;
 use crate::workspace::control::message::Event;
 use crate::workspace::control::message::Request;
+use crate::workspace::disk::Access;
 use crate::workspace::disk::Output;
 use crate::workspace::disk::blocking;
 use crate::workspace::document::Document;
@@ -36,6 +37,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// A workspace to be packed.
 #[derive(Clone, Debug)]
@@ -103,17 +105,30 @@ impl Workspace {
         let output = Output::create(&spec.output)?;
         match self.access_stopped() {
             Ok(access) => {
-                let document = access.document().clone();
-                let memory = document.suspended.clone().map(|snapshot| (snapshot, self.folder.suspended()));
-                let now = Now { chain: document.chain.clone(), memory };
-                let ready = self.gather(&spec, document, now).await?;
-                let packed = write_pack(spec, output, ready, told).await;
-                drop(access);
+                let (began, detail) = (Instant::now(), spec.memory.then(|| "with memory".to_owned()));
+                let packed = self.pack_stopped(spec, output, access, told).await;
+                self.note("pack", detail, packed.as_ref().err(), began);
                 packed
             }
             Err(WorkspaceError::Running { .. }) => self.pack_running(spec, output, told).await,
             Err(error) => Err(error),
         }
+    }
+
+    async fn pack_stopped(
+        &self,
+        spec: PackSpec,
+        output: Output,
+        access: Access,
+        told: Advance,
+    ) -> Result<PackReport, WorkspaceError> {
+        let document = access.document().clone();
+        let memory = document.suspended.clone().map(|snapshot| (snapshot, self.folder.suspended()));
+        let now = Now { chain: document.chain.clone(), memory };
+        let ready = self.gather(&spec, document, now).await?;
+        let packed = write_pack(spec, output, ready, told).await;
+        drop(access);
+        packed
     }
 
     async fn pack_running(

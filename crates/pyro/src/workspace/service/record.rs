@@ -89,7 +89,7 @@ pub struct ServiceRecord {
     pub restart: RestartPolicy,
     /// How often it was started again because it had failed.
     pub restart_count: u64,
-    /// Processes that it left behind.
+    /// Processes that were left when its process, the latest that ended, did so by itself; they were ended, too.
     pub detached_processes: u32,
 }
 

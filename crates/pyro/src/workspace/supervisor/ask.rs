@@ -42,7 +42,8 @@ const INPUT_DEPTH: usize = 16;
 impl Supervisor {
     /// How the workspace is, and, if asked, its guest.
     pub(super) async fn status(&self, guest: bool, usage: bool) -> Result<Value, WorkspaceError> {
-        let guest = if guest {
+        let blocked_since = self.blocked_since();
+        let guest = if guest && blocked_since.is_none() {
             let client = self.client();
             tokio::time::timeout(STATUS_DEADLINE, client.status()).await.ok().and_then(Result::ok)
         } else {
@@ -69,6 +70,7 @@ impl Supervisor {
                 pss_kib: used.pss_kib,
                 cpu_ms: used.cpu_ms,
             }),
+            blocked_since,
         };
         Ok(json!(reply))
     }
@@ -143,7 +145,9 @@ impl Supervisor {
 
     /// Flushes everything the guest has written so far; why that cannot be said to have been done, for people.
     pub(super) async fn flush(&self) -> Result<(), String> {
-        flush_within(&self.client(), FLUSH_DEADLINE).await
+        let flushed = flush_within(&self.client(), FLUSH_DEADLINE).await;
+        // That is why, whatever it was that was waited for.
+        flushed.map_err(|reason| self.check_room().err().map_or(reason, |error| chain(&error)))
     }
 
     /// Holds the guest's disk until the client goes away.
@@ -152,7 +156,8 @@ impl Supervisor {
         let failed = |source| WorkspaceError::Guest { operation: "holding the guest's disk", source };
         let guest = self.client();
         let ms_max = u64::try_from(HOLD_MAX.as_millis()).unwrap_or(u64::MAX);
-        guest.call(RequestBody::HoldDisk { ms_max }).await.map_err(failed)?;
+        let held = async { guest.call(RequestBody::HoldDisk { ms_max }).await.map_err(failed) };
+        self.unless_blocked(held).await?;
         let told = client.event(&Event::Held).await;
         if told.is_ok() {
             let _ = tokio::time::timeout(HOLD_MAX, client.gone()).await;

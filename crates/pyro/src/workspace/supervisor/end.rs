@@ -114,6 +114,7 @@ impl Supervisor {
         event::note(&self.config, self.folder.id(), "workspace_stopping", word(&reason));
         let mut warning = None;
         let suspended = if keep_memory {
+            self.check_room()?;
             self.check_memory_may_be_kept()?;
             let kept = fresh_folder(&self.folder)?;
             let suspended = machine.suspend(&kept).await?;
@@ -121,14 +122,20 @@ impl Supervisor {
             self.services.end_all(Duration::ZERO).await;
             Some(suspended)
         } else {
-            self.services.end_all(deadline / 2).await;
+            // Services of a guest that stands still hear of nothing.
+            let blocked = self.check_room().err();
+            self.services.end_all(if blocked.is_some() { Duration::ZERO } else { deadline / 2 }).await;
             self.close_ports();
             // However a command takes its end, it was cut short; what it says to that is kept.
             self.jobs.cut_short(STOPPED);
             // Interactive shells take no notice of TERM.
             self.hang_up_shells();
             // It is ended either way, and killing it is not the caller's failure.
-            warning = machine.shut_down(deadline).await.err().map(|error| chain(&error));
+            let ended = machine.shut_down(deadline).await.err().map(|error| chain(&error));
+            warning = ended.map(|forced| match blocked {
+                Some(why) => format!("{forced}: {}", chain(&why)),
+                None => forced,
+            });
             None
         };
         self.end_jobs(STOPPED).await;

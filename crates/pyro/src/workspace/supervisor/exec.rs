@@ -17,6 +17,8 @@ use super::output::Output;
 use super::redacted::RedactedReader;
 use super::serve::Client;
 use crate::code;
+use crate::code::Coded as _;
+use crate::code::chain;
 use crate::guest::Exec;
 use crate::guest::ExecStreams;
 use crate::guest::GuestError;
@@ -77,6 +79,7 @@ impl Supervisor {
     ) -> Result<serde_json::Value, WorkspaceError> {
         let detach = request.detach;
         let (tap, mut tapped) = mpsc::channel(TAP_DEPTH);
+        let mut blocked = self.blocked.subscribe();
         let job = self.begin(request, (!detach).then_some(tap)).await?;
         let started =
             client.event(&Event::Started { job: job.sequence(), cwd: job.started.cwd.clone() }).await;
@@ -106,6 +109,12 @@ impl Supervisor {
                     return Ok(serde_json::Value::Null);
                 }
                 () = feed.make_room(), if !room => {}
+                Ok(()) = blocked.changed() => {
+                    let now = blocked.borrow_and_update().is_some();
+                    if client.event(&Event::Blocked { now }).await.is_err() {
+                        return Err(abandon(&job));
+                    }
+                }
                 frame = client.next(room) => match frame {
                     Some(Frame { tag: Tag::Input, payload }) => feed.push(payload),
                     Some(Frame { tag: Tag::InputEnd, .. }) => feed.end(),
@@ -158,7 +167,7 @@ impl Supervisor {
         let streams = ExecStreams { stdin: request.stdin, stderr: true, pty: None };
         let began = Instant::now();
         let deadline = timeout.map(|timeout| timeout + Duration::from_millis(KILL_GRACE_MS) + HANG_GRACE);
-        let lent = self.lend_secrets().await?;
+        let lent = self.unless_blocked(self.lend_secrets()).await?;
         let patience = deadline.unwrap_or(START_DEADLINE);
         let mut exec = match self.start_in_guest("running the command", spec, streams, patience).await {
             Ok(exec) => exec,
@@ -185,7 +194,7 @@ impl Supervisor {
                     supervisor.pump(stderr, &watched.stderr, Tag::Stderr, tap)
                 )
             };
-            let exits = within(deadline, exits);
+            let exits = supervisor.end_of(deadline, exits);
             tokio::pin!(pumps, exits);
             let mut pumped = false;
             let outcome = loop {
@@ -216,13 +225,32 @@ impl Supervisor {
     ) -> Result<Exec, WorkspaceError> {
         let refused = |source| WorkspaceError::Guest { operation, source };
         let mut exec = self.client().exec(spec, streams).map_err(refused)?;
-        match tokio::time::timeout(patience, exec.started()).await {
+        let started = self.unless_blocked(async {
+            match tokio::time::timeout(patience, exec.started()).await {
+                Ok(started) => Ok(started),
+                Err(_) => Err(WorkspaceError::Hung { workspace: self.id() }),
+            }
+        });
+        match started.await {
             Ok(started) => started.map(|_| exec).map_err(refused),
-            Err(_) => {
+            Err(error) => {
                 // Should the guest go on one day, nobody waits for this any more.
                 exec.end();
-                Err(WorkspaceError::Hung { workspace: self.id() })
+                Err(error)
             }
+        }
+    }
+
+    /// A command's end, as long as it takes, or until its guest should have ended it.
+    async fn end_of(
+        &self,
+        deadline: Option<Duration>,
+        exits: impl Future<Output = Result<ExecExit, GuestError>>,
+    ) -> Outcome {
+        let outcome = within(deadline, exits).await;
+        match (outcome, self.check_room()) {
+            (Err((code::GUEST_HUNG, _)), Err(error)) => Err((error.code(), chain(&error))),
+            (outcome, _) => outcome,
         }
     }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 impl Supervisor {
     /// Saves the guest, which goes on, and makes the folders of its children.
     pub(super) async fn fork(&self, children: Vec<Child>) -> Result<Value, WorkspaceError> {
+        self.check_room()?;
         self.check_memory_may_be_kept()?;
         let mut machine = self.machine.lock().await;
         let scratch = state::scratch(&self.config, "fork").map_err(StoreError::State)?;

@@ -63,6 +63,7 @@ impl Supervisor {
         name: SnapshotName,
         memory: bool,
     ) -> Result<SnapshotDocument, WorkspaceError> {
+        self.check_room()?;
         if memory {
             self.check_memory_may_be_kept()?;
         }
@@ -136,6 +137,7 @@ impl Supervisor {
             return Err(error.into());
         }
         *self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&next.client);
+        self.stall.send_replace(next.guest.stall());
         let mut old = std::mem::replace(&mut *machine, next);
         self.services.end_all(std::time::Duration::ZERO).await;
         // The history begins anew, so their ends are told and not written down.
@@ -188,7 +190,7 @@ impl Supervisor {
 
     /// The guest was not given the layer, or went wrong after it was: unless it is certain that it has not got it, it stays.
     pub(super) fn not_pushed(&self, below: &Chain, error: SnapshotError) -> WorkspaceError {
-        if matches!(error, SnapshotError::Quiesce(_))
+        if matches!(error, SnapshotError::Quiesce(_) | SnapshotError::NoRoom)
             && self.change(|document| document.chain = below.clone()).is_ok()
         {
             self.drop_layers(below);

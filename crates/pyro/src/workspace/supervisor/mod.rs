@@ -27,6 +27,7 @@ mod output;
 mod ports;
 mod recover;
 mod redacted;
+mod room;
 mod serve;
 mod service;
 mod shell;
@@ -60,6 +61,7 @@ use crate::machine::Plan;
 use crate::run::StartedBy;
 use job::Jobs;
 use ports::PublishedPorts;
+use pyro_engine::Stall;
 use pyro_image::ImageStore;
 use service::Services;
 use shell::Shells;
@@ -111,6 +113,10 @@ pub(in crate::workspace) struct Supervisor {
     machine: tokio::sync::Mutex<Machine>,
     /// The channel to the guest there is now. Never held across an await.
     client: Mutex<Arc<GuestClient>>,
+    /// Whether the guest there is now is held for want of room.
+    stall: watch::Sender<Stall>,
+    /// Since when it stands still.
+    blocked: watch::Sender<Option<UnixSeconds>>,
     started_by: StartedBy,
     started_at: UnixSeconds,
     activity: Activity,
@@ -224,6 +230,8 @@ async fn start(
         services: Services::of(&folder),
         document: Mutex::new(document),
         client: Mutex::new(Arc::clone(&up.machine.client)),
+        stall: watch::channel(up.machine.guest.stall()).0,
+        blocked: watch::channel(None).0,
         machine: tokio::sync::Mutex::new(up.machine),
         started_by: up.started_by,
         started_at: UnixSeconds::now(),
@@ -297,6 +305,8 @@ impl Supervisor {
         let mut connections = JoinSet::new();
         // Ending takes a while, in which whoever connects is still told how things are.
         let mut endings = JoinSet::new();
+        let room = self.watch_room();
+        tokio::pin!(room);
         loop {
             let client = self.client();
             let this = Arc::clone(self);
@@ -323,6 +333,7 @@ impl Supervisor {
                 Some(_) = signals.recv() => {
                     endings.spawn(async move { this.end_by_itself(StopReason::Signal).await });
                 }
+                () = &mut room => {}
                 Some(_) = connections.join_next() => {}
                 Some(_) = endings.join_next() => {}
                 _ = ended.wait_for(|ended| *ended) => break,

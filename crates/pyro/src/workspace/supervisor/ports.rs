@@ -300,7 +300,7 @@ impl Supervisor {
         client: &mut Client,
     ) -> Result<Value, WorkspaceError> {
         let _in_use = self.in_use();
-        let guest = self.open_in_guest(to).await?;
+        let guest = self.unless_blocked(async { Ok(self.open_in_guest(to).await?) }).await?;
         client.event(&Event::Connected).await?;
         splice::join_caller(client, guest).await
     }

@@ -206,8 +206,12 @@ async fn dispatch(
             supervisor.status(guest, usage).await
         }
         Request::Exec(request) => supervisor.exec(request, client).await,
-        Request::SetSecrets { secrets } => supervisor.set_secrets(secrets).await.map(|()| Value::Null),
-        Request::RemoveSecret { name } => supervisor.remove_secret(&name).await.map(|()| Value::Null),
+        Request::SetSecrets { secrets } => {
+            supervisor.unless_blocked(supervisor.set_secrets(secrets)).await.map(|()| Value::Null)
+        }
+        Request::RemoveSecret { name } => {
+            supervisor.unless_blocked(supervisor.remove_secret(&name)).await.map(|()| Value::Null)
+        }
         Request::KnownSecrets => Ok(json!(supervisor.vault.known())),
         Request::SecretValues => Ok(json!(supervisor.vault.all())),
         Request::Jobs => Ok(supervisor.living_jobs()),
@@ -221,7 +225,7 @@ async fn dispatch(
         }
         Request::Tool { tool, input, activity } => {
             let _in_use = activity.map(|_| supervisor.in_use());
-            supervisor.tool(tool, input, client).await
+            supervisor.unless_blocked(supervisor.tool(tool, input, client)).await
         }
         Request::Hold => supervisor.hold(client).await,
         Request::Connect { to } => supervisor.connect(to, client).await,
@@ -229,6 +233,7 @@ async fn dispatch(
         Request::Ports => Ok(supervisor.describe_ports()),
         Request::RemovePort { host_port } => supervisor.remove_port(host_port),
         Request::ServiceStart { name, spec, wait } => {
+            supervisor.check_room()?;
             supervisor.start_service(name, *spec, wait, client).await
         }
         Request::Services => Ok(supervisor.describe_services()),

@@ -16,12 +16,16 @@ use crate::tree::Extractor;
 use crate::tree::Links;
 use crate::tree::TarLimits;
 use crate::tree::TarWriter;
+use crate::tree::TreePath;
 use crate::tree::Warnings;
 use crate::workspace::error::WorkspaceError;
+use crate::workspace::files::FilesError;
+use crate::workspace::files::GuestPath;
 use crate::workspace::handle::Workspace;
 use pyro_proto::ByteString;
 use pyro_proto::tool::ScanDone;
 use pyro_proto::tool::Tool;
+use pyro_proto::tree::Entry;
 use pyro_proto::tree::EntryKind;
 use pyro_proto::tree::Record;
 use std::ffi::OsString;
@@ -64,6 +68,8 @@ pub struct ExportSpec {
     pub exclude: Vec<String>,
     /// Most bytes.
     pub bytes_max: u64,
+    /// Where a link leads is copied, if the path is one, and not the link.
+    pub follow: bool,
 }
 
 /// What an export did.
@@ -94,6 +100,20 @@ impl Workspace {
         moved: Moved<'_>,
     ) -> Result<ExportReport, WorkspaceError> {
         let root = guest_path(spec.path.as_bytes());
+        let path = GuestPath::new(spec.path.as_bytes()).map_err(FilesError::from)?;
+        if !spec.follow
+            && let Some(link) = self.lone_link(&path).await?
+        {
+            let needles = Arc::new(self.needles().await?);
+            return export(
+                &mut Lone(vec![Record::Done(b"{}".to_vec()), Record::Entry(link)]),
+                needles,
+                spec,
+                &root,
+                moved,
+            )
+            .await;
+        }
         let send = Tool::Send {
             root: ByteString(root.clone()),
             exclude: spec.exclude.iter().map(|glob| glob.as_str().into()).collect(),
@@ -103,6 +123,26 @@ impl Workspace {
         let activity = Some(format!("export {}", String::from_utf8_lossy(&root)));
         let run = self.tool(send, false, activity).await?;
         export(&mut FromGuest::new(run), Arc::new(self.needles().await?), spec, &root, moved).await
+    }
+}
+
+impl Workspace {
+    /// What is at a path, if it is a link: what is sent of a tree is what its root leads to.
+    async fn lone_link(&self, path: &GuestPath) -> Result<Option<Entry>, WorkspaceError> {
+        let found = self.look_at(path, false).await?;
+        Ok(found.filter(|entry| entry.kind == EntryKind::Symlink).map(|mut entry| {
+            entry.path = TreePath::default();
+            entry
+        }))
+    }
+}
+
+/// Records that are known already, the last first.
+struct Lone(Vec<Record>);
+
+impl Records for Lone {
+    async fn next(&mut self) -> Result<Option<Record>, WorkspaceError> {
+        Ok(self.0.pop())
     }
 }
 
@@ -259,8 +299,6 @@ impl Records for FromGuest {
 mod tests {
     use super::*;
     use crate::code;
-    use crate::tree::TreePath;
-    use pyro_proto::tree::Entry;
 
     fn exported(records: Vec<Record>, bytes_max: u64) -> Result<(u64, Vec<u8>), &'static str> {
         let entry = Entry::new(TreePath::default(), EntryKind::File);

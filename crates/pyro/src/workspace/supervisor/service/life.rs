@@ -40,7 +40,7 @@ use tokio::time::Instant;
 /// what it looks for may be left from the time before.
 const SETTLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(500)];
 
-/// Time between TERM and KILL for one that failed.
+/// Time between TERM and KILL for one that failed, and for what one that ended by itself has left.
 const FAILED_GRACE: Duration = Duration::from_secs(10);
 
 /// How long killing may take; a process may hang in the guest's kernel.
@@ -190,6 +190,8 @@ async fn launch(
     spec.env.extend(secrets);
     // This side decides when TERM was not enough.
     spec.kill_grace_ms = u64::try_from((super::GRACE_MAX + KILL_DEADLINE).as_millis()).ok();
+    // What it started does not outlive it: the next one would find its port taken, and its files written to.
+    spec.left_grace_ms = u64::try_from(FAILED_GRACE.as_millis()).ok();
     let streams = ExecStreams { stdin: false, stderr: true, pty: None };
     let mut exec = supervisor.client().exec(spec, streams)?;
     let pid = exec.started().await?;
