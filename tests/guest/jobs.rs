@@ -172,12 +172,12 @@ fn ctrl_c_on_one_command_harms_nothing_else() {
     work.call("service start", &service).succeeds();
     let shell = work.call("shell open", &["--id-only"]).succeeds().stdout().trim().to_owned();
     let detached = work.call("exec", &["--detach", "--timeout-seconds", "0", "--", "sleep 1006"]);
-    let detached = detached.succeeds().stdout().trim().to_owned();
+    let detached: u64 = detached.succeeds().stdout().trim().parse().unwrap();
     let mut other = begun(&work, "echo begun; read line; echo \"$line\"");
-    let one = begun(&work, "echo begun; sleep 1007");
+    let one = begun(&work, "trap 'exit 130' INT; echo begun; while :; do sleep 0.1; done # 1007");
     send(&one, Signal::INT);
     Outcome::from_output("ctrl-c", one.wait_with_output().unwrap()).ends_with(130);
-    is_gone(&work, "sleep 1007");
+    is_gone(&work, "# 1007");
     other.stdin.take().unwrap().write_all(b"still here\n").unwrap();
     let said = Outcome::from_output("the other", other.wait_with_output().unwrap()).succeeds();
     assert_eq!(said.stdout(), "still here\n");
@@ -187,7 +187,7 @@ fn ctrl_c_on_one_command_harms_nothing_else() {
     work.call("shell read", &[&[shell.as_str()], &waited[..]].concat()).succeeds();
     let jobs = work.call("job list", &["--json"]).succeeds().json();
     let jobs = jobs["jobs"].as_array().unwrap();
-    let running = jobs.iter().find(|job| job["job_id"].to_string() == detached).unwrap();
+    let running = jobs.iter().find(|job| job["job_id"] == detached).unwrap();
     assert_eq!(running["state"], "running", "{running}");
 }
 
