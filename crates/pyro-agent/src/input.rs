@@ -27,7 +27,16 @@ pub(crate) struct Input {
 impl Input {
     pub(crate) fn new(fd: OwnedFd, stream: StreamId, terminal: bool) -> Self {
         let window = ReceiveWindow::default();
-        Self { fd: Some(fd), stream, window, pending: Vec::new(), taken: 0, ended: false, terminal, waits_for_room: false }
+        Self {
+            fd: Some(fd),
+            stream,
+            window,
+            pending: Vec::new(),
+            taken: 0,
+            ended: false,
+            terminal,
+            waits_for_room: false,
+        }
     }
 
     /// The stream it travels on.

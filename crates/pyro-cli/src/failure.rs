@@ -53,8 +53,7 @@ impl Failure {
         let text = error.to_string();
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let mut hints: Vec<String> =
-            lines.map(|line| line.trim_start_matches("tip: ").to_owned()).collect();
+        let mut hints: Vec<String> = lines.map(|line| line.trim_start_matches("tip: ").to_owned()).collect();
         hints.splice(0..0, command_hint(error));
         Self { code: code::USAGE.to_owned(), message, hints, exit_code: exit::USAGE, quiet: false }
     }
@@ -128,9 +127,8 @@ mod tests {
 
     #[test]
     fn a_command_without_its_dashes_is_told_of_them() {
-        let hints = |words: &[&str]| {
-            Failure::usage(&crate::command().try_get_matches_from(words).unwrap_err()).hints
-        };
+        let hints =
+            |words: &[&str]| Failure::usage(&crate::command().try_get_matches_from(words).unwrap_err()).hints;
         let dashes = "The guest's command follows two dashes: -- \"rm -rf x\"";
         assert_eq!(hints(&["pyro", "exec", "fix", "rm -rf x"])[0], dashes);
         assert_eq!(hints(&["pyro", "run", "debian:12", "rm -rf x"])[0], dashes);
