@@ -15,16 +15,8 @@ use std::os::fd::AsFd;
 use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Duration;
-use std::time::Instant;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// How long another receive may take to put its things in place. That is renames alone.
-const ALONE_MAX: Duration = Duration::from_secs(45);
-
-/// From one try to get the lock to the next.
-const TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// The right to put things in place on a mount, or to take them back: nobody else has it meanwhile.
 #[derive(Debug)]
@@ -50,25 +42,9 @@ impl Home {
     }
 
     /// Waits until nobody else puts things in place on this mount, or takes them back: ways back that cross lead nowhere.
-    ///
-    /// # Errors
-    /// [`Errno::TIMEDOUT`]: any program of the guest can hold the lock, and none may hold up a receive for ever.
     pub(super) fn alone(&self) -> Result<Alone, Errno> {
-        self.alone_within(ALONE_MAX)
-    }
-
-    fn alone_within(&self, patience: Duration) -> Result<Alone, Errno> {
         let folder = rustix::fs::openat(&*self.folder, ".", FOLDER, Mode::empty())?;
-        let deadline = Instant::now() + patience;
-        // The kernel has no lock that is waited for until some time, and a signal would be the whole tool's.
-        while let Err(errno) = rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-            match errno {
-                Errno::WOULDBLOCK if Instant::now() >= deadline => return Err(Errno::TIMEDOUT),
-                Errno::WOULDBLOCK => std::thread::sleep(TRY_EVERY),
-                Errno::INTR => {}
-                _ => return Err(errno),
-            }
-        }
+        rustix::fs::flock(&folder, FlockOperation::LockExclusive)?;
         Ok(Alone { _folder: folder })
     }
 }
@@ -114,17 +90,6 @@ fn path(folder: &OwnedFd) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt as _;
-
-    #[test]
-    fn a_lock_that_somebody_keeps_is_not_waited_for_without_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let beneath = Beneath::open(folder.path().as_os_str().as_bytes()).unwrap();
-        let home = Home::of(&beneath, false);
-        let kept = home.alone().unwrap();
-        assert_eq!(home.alone_within(Duration::ZERO).unwrap_err(), Errno::TIMEDOUT);
-        drop(kept);
-        assert!(home.alone_within(Duration::ZERO).is_ok());
-    }
 
     #[test]
     fn the_top_of_a_mount_knows_the_way_back() {
