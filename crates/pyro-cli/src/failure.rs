@@ -132,7 +132,7 @@ mod tests {
         let dashes = "The guest's command follows two dashes: -- \"rm -rf x\"";
         assert_eq!(hints(&["pyro", "exec", "fix", "rm -rf x"])[0], dashes);
         assert_eq!(hints(&["pyro", "run", "debian:12", "rm -rf x"])[0], dashes);
-        for other in [["pyro", "exec", "fix", "--nonsense"], ["pyro", "rm", "fix", "more"]] {
+        for other in [["pyro", "exec", "fix", "--nonsense"], ["pyro", "status", "fix", "more"]] {
             assert!(hints(&other).iter().all(|hint| !hint.contains("dashes")), "{other:?}");
         }
     }
