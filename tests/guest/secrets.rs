@@ -12,6 +12,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
 
 /// Nothing but these tests knows it.
 const VALUE: &str = "swordfish/9c1f+e07a%b5";
@@ -403,6 +405,16 @@ fn kept_keys(work: &Workspace<'_>) -> usize {
     keys.lines().filter(|line| line.contains(&format!("pyro:{}:", work.id()))).count()
 }
 
+/// The kernel lists a key that nothing holds any more until a worker of its own has come by.
+#[track_caller]
+fn assert_kept(works: [&Workspace<'_>; 3], expected: [usize; 3]) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while works.map(kept_keys) != expected && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(works.map(kept_keys), expected);
+}
+
 #[test]
 fn the_kernel_forgets_the_secrets_of_a_workspace_that_is_gone() {
     let home = debian();
@@ -421,7 +433,7 @@ fn the_kernel_forgets_the_secrets_of_a_workspace_that_is_gone() {
     }
     assert_eq!(all.map(kept_keys), [1; 3]);
     deleted.call("delete", &[]).succeeds();
-    assert_eq!(all.map(kept_keys), [0, 1, 1]);
+    assert_kept(all, [0, 1, 1]);
     let document =
         |work: &Workspace<'_>| home.state().join("workspaces").join(work.id()).join("workspace.json");
     let edit = |work: &Workspace<'_>, change: &dyn Fn(&mut serde_json::Value)| {
@@ -431,11 +443,11 @@ fn the_kernel_forgets_the_secrets_of_a_workspace_that_is_gone() {
     };
     edit(&old, &|text| text["stopped"][1] = 1000.into());
     home.run(["gc"]).succeeds();
-    assert_eq!(all.map(kept_keys), [0, 0, 1]);
+    assert_kept(all, [0, 0, 1]);
     // As one whose maker was killed.
     edit(&unfinished, &|text| text["stage"] = "creating".into());
     home.run(["gc"]).succeeds();
-    assert_eq!(all.map(kept_keys), [0; 3]);
+    assert_kept(all, [0; 3]);
 }
 
 /// That the value is in no file below the home, in none of the cache that is newer than `marker`, and in no process.
