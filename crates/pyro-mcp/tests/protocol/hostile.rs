@@ -133,7 +133,7 @@ async fn the_host_is_never_run_on_and_its_limits_hold() {
         ("timeout_seconds", json!(61), "limit_exceeded"),
         ("timeout_seconds", json!(0), "limit_exceeded"),
         ("command", json!("  "), "no_command"),
-        ("environment", json!("nothing:1"), "environment_unknown"),
+        ("environment", json!("debian:12"), "workspace_limit_reached"),
     ] {
         assert_eq!(client.refused("vm_run", run(name, value)).await["code"], code, "{name}");
     }
