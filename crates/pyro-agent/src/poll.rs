@@ -1,4 +1,5 @@
-//! Waiting for descriptors: every one is registered once, edge-triggered, and its owner remembers what is ready.
+//! Waiting for descriptors: every one is registered once, edge-triggered, for what its owner can use, and its owner
+//! remembers what is ready. Only of room in a job's input one hears when it is asked for.
 //! This file must not read or write them.
 
 use rustix::event::Timespec;

@@ -74,6 +74,14 @@ impl Failure {
         }
     }
 
+    /// There is no event loop to run anything in.
+    pub(crate) fn event_loop(exit_code: i32) -> impl FnOnce(std::io::Error) -> Self {
+        move |error| {
+            let message = format!("starting the event loop: {error}");
+            Self::plain(code::HOST_FAILED, message, "try again", exit_code)
+        }
+    }
+
     /// Says nothing: whoever reads the output has gone, or was the one who interrupted.
     pub(crate) const fn quietly(mut self, quiet: bool) -> Self {
         self.quiet = quiet;

@@ -5,7 +5,6 @@
 use crate::Sandbox;
 use crate::sandbox::search_path;
 use pyro::Config;
-use pyro::engine::EngineChoice;
 use pyro::guest::Ending;
 use pyro::guest::ExecStreams;
 use pyro::identity::GuestId;
@@ -46,23 +45,11 @@ impl Library {
     /// The library with these folders, for a process that is killed and so cannot remove a sandbox of its own.
     pub fn at(cache_dir: PathBuf, state_dir: PathBuf, user_catalogue: Option<PathBuf>) -> Self {
         let config = Config {
-            cache_dir,
-            state_dir,
             search_path: format!("{}:/usr/sbin:/sbin", search_path().to_string_lossy()),
-            fetch_env: Vec::new(),
-            engine: EngineChoice::Auto,
-            debian_mirror: None,
-            debian_security_mirror: None,
             user_catalogue,
             template_bytes_max: TEMPLATE_BYTES_MAX,
             boot_deadline: BOOT_DEADLINE,
-            workspaces_max: 1000,
-            output_bytes_max: 64 << 20,
-            secret_keyring: false,
-            secrets_key: None,
-            home: None,
-            supervisor: PathBuf::from("/nonexistent"),
-            caller: "rust".to_owned(),
+            ..Config::new(cache_dir, state_dir, "/nonexistent")
         };
         let store = ImageStore::new(config.image_config()).unwrap();
         Self { config, store }

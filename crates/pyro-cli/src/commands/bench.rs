@@ -80,10 +80,7 @@ impl Bench {
 /// Measures on this thread, which is the process's first and so outlives the guests. A signal drops the measurement, which
 /// ends what it has started.
 fn measure(config: &Config, options: &Options) -> Result<Report, Failure> {
-    let host = |error: std::io::Error| {
-        Failure::plain("host_failed", format!("starting the event loop: {error}"), "try again", exit::FAILED)
-    };
-    settings::runtime().map_err(host)?.block_on(async {
+    settings::runtime().map_err(Failure::event_loop(exit::FAILED))?.block_on(async {
         let mut interrupts = signals::listen();
         let mut lines = Lines;
         let ended = tokio::select! {

@@ -12,9 +12,6 @@ use crate::progress::Terminal;
 use crate::settings;
 use ollama::Ollama;
 use pyro::Command;
-use pyro::limits::TimeoutSeconds;
-use pyro::limits::TtlSeconds;
-use pyro::machine::Size;
 use pyro::run::RunSpec;
 use std::ffi::OsString;
 
@@ -54,22 +51,10 @@ impl Demo {
         }
         let config = settings::config(engine, 125)?;
         let words = ["git", "--version"].map(OsString::from).to_vec();
-        let command = Command::Argv(words);
         let spec = RunSpec {
-            environment: self.environment.clone(),
-            size: Size::default(),
-            timeout: TimeoutSeconds::default(),
-            ttl: TtlSeconds::default(),
-            env: Vec::new(),
-            cwd: None,
-            user: None,
-            stdin: false,
-            terminal: None,
             guest_status: true,
             network: self.network,
-            template: true,
-            allow_host_compat: false,
-            command,
+            ..RunSpec::new(self.environment.clone(), Command::Argv(words))
         };
         let shown = Shown { environment: spec.environment.clone(), command: spec.command.display() };
         let (io, stdout, stderr) = capture::io();

@@ -28,14 +28,7 @@ pub struct Doctor {
 impl Doctor {
     pub(crate) fn call(&self, engine: &str) -> Result<i32, Failure> {
         let config = settings::config(engine, exit::FAILED)?;
-        let runtime = settings::runtime().map_err(|error| {
-            Failure::plain(
-                "host_failed",
-                format!("starting the event loop: {error}"),
-                "try again",
-                exit::FAILED,
-            )
-        })?;
+        let runtime = settings::runtime().map_err(Failure::event_loop(exit::FAILED))?;
         let report = runtime.block_on(pyro::doctor::doctor(&config, Options { boot: self.boot }));
         if self.json {
             output::json(&report);

@@ -181,14 +181,7 @@ impl Doctor {
             Some(name) => vec![program(name)?],
             None => Program::ALL.to_vec(),
         };
-        let runtime = settings::runtime().map_err(|error| {
-            Failure::plain(
-                code::HOST_FAILED,
-                format!("starting the event loop: {error}"),
-                "try again",
-                exit::FAILED,
-            )
-        })?;
+        let runtime = settings::runtime().map_err(Failure::event_loop(exit::FAILED))?;
         let mut found = Vec::new();
         for host in hosts {
             let file = self.at.file(host)?;

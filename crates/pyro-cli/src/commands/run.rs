@@ -210,9 +210,7 @@ pub(super) fn execute(
     mut io: RunIo,
     mut observer: Terminal,
 ) -> Result<RunReport, Failure> {
-    let runtime = settings::runtime().map_err(|error| {
-        Failure::plain("host_failed", format!("starting the event loop: {error}"), "try again", 125)
-    })?;
+    let runtime = settings::runtime().map_err(Failure::event_loop(125))?;
     let result = runtime.block_on(async {
         if spec.terminal.is_some() {
             at_terminal(&mut io)?;

@@ -98,14 +98,7 @@ impl Ollama {
             ..Rules::guests_only()
         };
         let operations = Operations::new(config.clone(), config.supervisor.clone(), session.rules(rules));
-        let runtime = settings::serving_runtime().map_err(|error| {
-            Failure::plain(
-                code::HOST_FAILED,
-                format!("starting the event loop: {error}"),
-                "try again",
-                exit::FAILED,
-            )
-        })?;
+        let runtime = settings::serving_runtime().map_err(Failure::event_loop(exit::FAILED))?;
         runtime.block_on(async {
             let mut interrupts = signals::listen();
             let told = tokio::select! {

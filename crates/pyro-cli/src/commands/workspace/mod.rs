@@ -177,9 +177,7 @@ fn find(engine: &str, given: &str, code: i32) -> Result<Handle, Failure> {
 
 /// Runs the library's part on this thread.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = settings::runtime().map_err(|error| {
-        Failure::plain("host_failed", format!("starting the event loop: {error}"), "try again", exit::FAILED)
-    })?;
+    let runtime = settings::runtime().map_err(Failure::event_loop(exit::FAILED))?;
     let done = runtime.block_on(work);
     // Somebody may still wait on another thread for what will not come.
     runtime.shutdown_background();

@@ -1,5 +1,6 @@
 //! Copying a path out of a workspace, whatever state it is in, or out of a snapshot. This file must not make files.
 
+use super::access::Access;
 use super::diff::blocking;
 use super::records::FromDisk;
 use super::records::Wanted;
@@ -7,6 +8,7 @@ use super::view::Environment;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
 use crate::workspace::id::SnapshotName;
+use crate::workspace::layers::Chain;
 use crate::workspace::snapshots;
 use crate::workspace::transfer::ExportReport;
 use crate::workspace::transfer::ExportSpec;
@@ -48,26 +50,32 @@ impl Workspace {
         from: Option<&SnapshotName>,
         moved: Moved<'_>,
     ) -> (bool, Result<ExportReport, WorkspaceError>) {
-        if from.is_none() && matches!(self.access_stopped(), Err(WorkspaceError::Running { .. })) {
-            return (false, self.export_running(spec, moved).await);
-        }
-        (true, self.export_stopped(spec, from, moved).await)
+        let (access, chain) = match from {
+            Some(name) => match snapshots::load(&self.folder, name) {
+                Ok(snapshot) => (None, snapshot.chain),
+                Err(error) => return (true, Err(error.into())),
+            },
+            None => match self.access_stopped() {
+                Ok(access) => {
+                    let chain = access.document().chain.clone();
+                    (Some(access), chain)
+                }
+                Err(WorkspaceError::Running { .. }) => {
+                    return (false, self.export_running(spec, moved).await);
+                }
+                Err(error) => return (true, Err(error)),
+            },
+        };
+        (true, self.export_chain(spec, access, chain, moved).await)
     }
 
-    async fn export_stopped(
+    async fn export_chain(
         &self,
         spec: ExportSpec,
-        from: Option<&SnapshotName>,
+        access: Option<Access>,
+        chain: Chain,
         moved: Moved<'_>,
     ) -> Result<ExportReport, WorkspaceError> {
-        let (access, chain) = match from {
-            Some(name) => (None, snapshots::load(&self.folder, name)?.chain),
-            None => {
-                let access = self.access_stopped()?;
-                let chain = access.document().chain.clone();
-                (Some(access), chain)
-            }
-        };
         let (config, folder, document) = (self.config.clone(), self.folder.clone(), self.folder.load()?);
         let (environment, root) = blocking(move || {
             let environment = Environment::of(&config, &document)?;

@@ -124,9 +124,7 @@ impl Workspace {
         let run = self.tool(send, false, activity).await?;
         export(&mut FromGuest::new(run), Arc::new(self.needles().await?), spec, &root, moved).await
     }
-}
 
-impl Workspace {
     /// What is at a path, if it is a link: what is sent of a tree is what its root leads to.
     async fn lone_link(&self, path: &GuestPath) -> Result<Option<Entry>, WorkspaceError> {
         let found = self.look_at(path, false).await?;
