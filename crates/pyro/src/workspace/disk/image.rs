@@ -11,11 +11,17 @@ use crate::workspace::id::SnapshotName;
 use pyro_image::disk::BuildError;
 use pyro_image::disk::Built;
 use pyro_image::disk::build_image;
+use rustix::fs::AtFlags;
+use rustix::fs::CWD;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde_json::Value;
 use serde_json::json;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -88,7 +94,7 @@ impl Workspace {
 
     async fn export_disk(&self, spec: DiskExportSpec, told: Advance) -> Result<DiskExport, WorkspaceError> {
         let id = uuid()?;
-        // Taken before anything is read, so that nobody else writes there, and given up if anything fails.
+        // Before anything is read: what cannot be written to is refused at once.
         let output = Output::create(&spec.output)?;
         let zstd = spec.zstd;
         let (built, output) = self
@@ -119,7 +125,7 @@ impl Workspace {
         let metadata = output.file.metadata();
         let metadata =
             metadata.map_err(|source| WorkspaceError::Output { path: spec.output.clone(), source })?;
-        output.keep();
+        output.keep()?;
         Ok(DiskExport {
             workspace_id: self.id().to_string(),
             output_path: spec.output,
@@ -168,36 +174,91 @@ impl<R: io::Read> io::Read for CountedReader<R> {
     }
 }
 
-/// A new file, which goes again unless it is kept.
+/// A new file, which has no name until it is kept: nothing is left of it should this process be killed. Where the file system
+/// has no such files it has its name at once, and loses it unless it is kept.
 #[derive(Debug)]
 pub(in crate::workspace) struct Output {
     pub(in crate::workspace) file: File,
-    path: Option<PathBuf>,
+    path: PathBuf,
+    /// To be removed with it.
+    named: bool,
 }
 
 impl Output {
     pub(in crate::workspace) fn create(path: &Path) -> Result<Self, WorkspaceError> {
-        let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
-        let file = opened.map_err(|source| WorkspaceError::Output { path: path.to_owned(), source })?;
-        Ok(Self { file, path: Some(path.to_owned()) })
+        let failed = |source| WorkspaceError::Output { path: path.to_owned(), source };
+        if path.symlink_metadata().is_ok() {
+            return Err(failed(io::ErrorKind::AlreadyExists.into()));
+        }
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let (file, named) = match rustix::fs::open(parent(path), flags, Mode::RUSR | Mode::WUSR) {
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+                let opened =
+                    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+                (opened.map_err(failed)?, true)
+            }
+            opened => (File::from(opened.map_err(|errno| failed(errno.into()))?), false),
+        };
+        Ok(Self { file, path: path.to_owned(), named })
     }
 
     /// A file without a name beside it.
     fn aside(&self) -> io::Result<File> {
-        let folder =
-            self.path.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
-        unnamed_file(folder.unwrap_or(Path::new(".")))
+        unnamed_file(parent(&self.path))
     }
 
-    pub(in crate::workspace) fn keep(mut self) {
-        self.path = None;
+    /// Gives it its name, unless somebody else has taken that meanwhile.
+    pub(in crate::workspace) fn keep(mut self) -> Result<(), WorkspaceError> {
+        if !std::mem::take(&mut self.named) {
+            let descriptor = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            let linked = rustix::fs::linkat(CWD, descriptor, CWD, &self.path, AtFlags::SYMLINK_FOLLOW);
+            linked
+                .map_err(|errno| WorkspaceError::Output { path: self.path.clone(), source: errno.into() })?;
+        }
+        Ok(())
     }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = std::fs::remove_file(path);
+        if self.named {
+            let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code;
+    use crate::code::Coded as _;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_file_is_there_when_it_is_kept_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        let mut output = Output::create(&path).unwrap();
+        output.file.write_all(b"whole").unwrap();
+        // What a kill would leave now.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        output.keep().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(Output::create(&path).unwrap_err().code(), code::OUTPUT_EXISTS);
+    }
+
+    #[test]
+    fn what_somebody_else_made_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        let output = Output::create(&path).unwrap();
+        std::fs::write(&path, "theirs").unwrap();
+        assert_eq!(output.keep().unwrap_err().code(), code::OUTPUT_EXISTS);
+        assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
     }
 }

@@ -199,7 +199,7 @@ async fn write_pack(
         let manifest = &ready.manifest;
         write(&ready, &output.file, Counted::new(manifest.data_bytes(), told))?;
         let bytes_written = output.file.metadata().map_or(0, |metadata| metadata.len());
-        output.keep();
+        output.keep()?;
         let is_layer = |part: &&Part| matches!(part.of, Of::Layer(_));
         Ok(PackReport {
             workspace_id: manifest.document.workspace_id.to_string(),
