@@ -165,7 +165,7 @@ impl Engine for QemuEngine {
 
     fn fingerprint(&self) -> String {
         let accelerator = if self.acceleration == Acceleration::Kvm { "kvm" } else { "tcg" };
-        format!("qemu {} {accelerator} microvm/3 {}", self.program.identity(), program::host_processor())
+        format!("qemu {} {accelerator} microvm/4 {}", self.program.identity(), program::host_processor())
     }
 
     /// The guest ends when the thread that calls this does.
