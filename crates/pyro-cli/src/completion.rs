@@ -2,6 +2,7 @@
 //! shells. The shell's script asks this program at each press of the key, so this file reads documents and must not start,
 //! change or wait for anything, and whatever goes wrong is no completion and not a word.
 
+use crate::event_loop::EventLoop;
 use crate::exit;
 use crate::settings;
 use clap::Arg;
@@ -156,7 +157,7 @@ impl Line {
 
     fn shells(&self) -> Option<Vec<String>> {
         let workspace = self.workspace()?;
-        let runtime = settings::runtime().ok()?;
+        let runtime = EventLoop::new().ok()?;
         let listed = runtime.block_on(async {
             tokio::time::timeout(SUPERVISOR_DEADLINE, workspace.list_shells()).await.ok()
         });

@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod completion;
 mod env_vars;
+mod event_loop;
 mod exit;
 mod failure;
 mod help;

@@ -19,9 +19,6 @@ const BOOT_SECONDS: u64 = 120;
 /// Disk that templates may take together, in MiB.
 const TEMPLATE_CACHE_MIB: u64 = 8192;
 
-/// Threads of a server. What a call does on the host, such as reading a disk, may keep one busy for a while.
-const SERVING_THREADS: usize = 4;
-
 /// Workspaces there may be at once.
 const WORKSPACES: u64 = 1000;
 /// Of each output of a command of a workspace so much is kept, in MiB.
@@ -85,17 +82,6 @@ pub fn config_for(caller: &str, engine: Option<&str>, supervisor: PathBuf) -> Re
     let named = engine.map(str::to_owned).or_else(|| text(env_vars::PYRO_ENGINE));
     let config = config(named.as_deref().unwrap_or("auto"), exit::FAILED).map_err(Failure::into_settings)?;
     Ok(Config { caller: caller.to_owned(), supervisor, ..config })
-}
-
-/// The event loop. It runs on the calling thread, which must be the process's first: guests die with the thread that started
-/// them.
-pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-/// The event loop of a server, whose work must not wait for each other's: several threads, which live as long as it does.
-pub(crate) fn serving_runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(SERVING_THREADS).enable_all().build()
 }
 
 /// The token that MCP clients over HTTP must know, if one was chosen.

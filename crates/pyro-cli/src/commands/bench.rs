@@ -1,5 +1,6 @@
 //! `pyro bench`.
 
+use crate::event_loop::EventLoop;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -80,7 +81,7 @@ impl Bench {
 /// Measures on this thread, which is the process's first and so outlives the guests. A signal drops the measurement, which
 /// ends what it has started.
 fn measure(config: &Config, options: &Options) -> Result<Report, Failure> {
-    settings::runtime().map_err(Failure::event_loop(exit::FAILED))?.block_on(async {
+    EventLoop::new().map_err(Failure::event_loop(exit::FAILED))?.block_on(async {
         let mut interrupts = signals::listen();
         let mut lines = Lines;
         let ended = tokio::select! {

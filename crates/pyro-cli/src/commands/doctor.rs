@@ -1,5 +1,6 @@
 //! `pyro doctor`.
 
+use crate::event_loop::EventLoop;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -28,7 +29,7 @@ pub struct Doctor {
 impl Doctor {
     pub(crate) fn call(&self, engine: &str) -> Result<i32, Failure> {
         let config = settings::config(engine, exit::FAILED)?;
-        let runtime = settings::runtime().map_err(Failure::event_loop(exit::FAILED))?;
+        let runtime = EventLoop::new().map_err(Failure::event_loop(exit::FAILED))?;
         let report = runtime.block_on(pyro::doctor::doctor(&config, Options { boot: self.boot }));
         if self.json {
             output::json(&report);

@@ -1,6 +1,7 @@
 //! `pyro env`.
 
 use super::workspace::render::text;
+use crate::event_loop::EventLoop;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -110,7 +111,7 @@ where
         )
     };
     let cancel = Cancel::new().map_err(host_failed)?;
-    let runtime = settings::runtime().map_err(host_failed)?;
+    let runtime = EventLoop::new().map_err(host_failed)?;
     let token = cancel.clone();
     runtime.block_on(async move {
         let mut interrupts = signals::listen();
@@ -178,7 +179,7 @@ impl Pull {
     fn template(&self, config: &Config, store: &ImageStore) -> Option<u64> {
         let began = Instant::now();
         output::error_line(&format!("[pull] phase=template environment={}", self.environment));
-        let prepared = settings::runtime()
+        let prepared = EventLoop::new()
             .map_err(|error| error.to_string())
             .and_then(|runtime| runtime.block_on(template::prepare(config, store, &self.environment)));
         match prepared {

@@ -1,5 +1,6 @@
 //! `pyro host`: telling programs that use MCP servers of this one.
 
+use crate::event_loop::EventLoop;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -181,7 +182,7 @@ impl Doctor {
             Some(name) => vec![program(name)?],
             None => Program::ALL.to_vec(),
         };
-        let runtime = settings::runtime().map_err(Failure::event_loop(exit::FAILED))?;
+        let runtime = EventLoop::new().map_err(Failure::event_loop(exit::FAILED))?;
         let mut found = Vec::new();
         for host in hosts {
             let file = self.at.file(host)?;

@@ -1,5 +1,6 @@
 //! `pyro mcp`. Standard output is the protocol's alone.
 
+use crate::event_loop::EventLoop;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -95,7 +96,7 @@ impl Serve {
         let asks_client = self.root.is_empty();
         let operations = Operations::new(config.clone(), config.supervisor.clone(), rules);
         let server = move || Server::new(operations.clone(), Arc::clone(&tools), asks_client);
-        let runtime = settings::serving_runtime()
+        let runtime = EventLoop::serving()
             .map_err(|error| refused(code::HOST_FAILED, format!("starting the event loop: {error}")))?;
         let served = runtime.block_on(async {
             let served = match self.http {
@@ -108,7 +109,7 @@ impl Serve {
             served
         });
         // Somebody may still wait on another thread for input that will not come.
-        runtime.shutdown_background();
+        runtime.leave();
         served.map(|()| exit::OK)
     }
 

@@ -1,5 +1,6 @@
 //! `pyro run`.
 
+use crate::event_loop::EventLoop;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -210,7 +211,7 @@ pub(super) fn execute(
     mut io: RunIo,
     mut observer: Terminal,
 ) -> Result<RunReport, Failure> {
-    let runtime = settings::runtime().map_err(Failure::event_loop(125))?;
+    let runtime = EventLoop::new().map_err(Failure::event_loop(125))?;
     let result = runtime.block_on(async {
         if spec.terminal.is_some() {
             at_terminal(&mut io)?;
@@ -220,7 +221,7 @@ pub(super) fn execute(
         Ok(pyro::run::run(config, spec, io, &mut observer).await)
     });
     // A read of standard input may still be under way on another thread; it must not hold the process.
-    runtime.shutdown_background();
+    runtime.leave();
     result?.map_err(|error| {
         let silent =
             matches!(&error, RunError::Output(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe);

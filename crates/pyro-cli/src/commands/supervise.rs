@@ -1,7 +1,7 @@
 //! `pyro supervise`: the process that runs one workspace's guest. Started by the library, never by a person, with the
 //! workspace's lock as standard input and a pipe to whoever waits as standard output. It must not print.
 
-use crate::settings;
+use crate::event_loop::EventLoop;
 use pyro::workspace::Order;
 use pyro::workspace::supervise;
 use rustix::process::Resource;
@@ -38,7 +38,7 @@ impl Supervise {
         let null = File::options().read(true).write(true).open("/dev/null").ok()?;
         rustix::stdio::dup2_stdin(&null).ok()?;
         rustix::stdio::dup2_stdout(&null).ok()?;
-        let runtime = settings::runtime().ok()?;
+        let runtime = EventLoop::new().ok()?;
         Some(runtime.block_on(supervise(order, lock, report)))
     }
 }

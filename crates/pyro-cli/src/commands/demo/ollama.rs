@@ -5,6 +5,7 @@ use super::chat::Answer;
 use super::chat::BaseUrl;
 use super::chat::Call;
 use super::clean;
+use crate::event_loop::EventLoop;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -98,7 +99,7 @@ impl Ollama {
             ..Rules::guests_only()
         };
         let operations = Operations::new(config.clone(), config.supervisor.clone(), session.rules(rules));
-        let runtime = settings::serving_runtime().map_err(Failure::event_loop(exit::FAILED))?;
+        let runtime = EventLoop::serving().map_err(Failure::event_loop(exit::FAILED))?;
         runtime.block_on(async {
             let mut interrupts = signals::listen();
             let told = tokio::select! {

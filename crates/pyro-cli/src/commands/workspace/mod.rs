@@ -28,6 +28,7 @@ pub(super) mod stop;
 pub(super) mod sync;
 mod update;
 
+use crate::event_loop::EventLoop;
 use crate::exit;
 use crate::failure::Failure;
 use crate::output;
@@ -177,10 +178,10 @@ fn find(engine: &str, given: &str, code: i32) -> Result<Handle, Failure> {
 
 /// Runs the library's part on this thread.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = settings::runtime().map_err(Failure::event_loop(exit::FAILED))?;
+    let runtime = EventLoop::new().map_err(Failure::event_loop(exit::FAILED))?;
     let done = runtime.block_on(work);
     // Somebody may still wait on another thread for what will not come.
-    runtime.shutdown_background();
+    runtime.leave();
     Ok(done)
 }
 
