@@ -10,6 +10,7 @@ use crate::error::SshError;
 use crate::forward;
 use crate::keys::Keys;
 use crate::sftp;
+use pyro::Work;
 use pyro::guest::Endpoint;
 use pyro::terminal::TerminalSize;
 use pyro::workspace::Workspace;
@@ -40,31 +41,46 @@ const USER: &str = "root";
 /// Most variables that a client may set for one command.
 const VARIABLES_MAX: usize = 256;
 
+/// What a connection is made of.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
 /// Serves one connection until it ends.
 ///
 /// # Errors
 /// [`SshError::Connection`]: the client speaks no SSH, has not the key, or breaks the protocol. That it is gone is none.
-pub async fn serve(
+pub fn serve(
     workspace: Workspace,
     keys: &Keys,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<(), SshError> {
-    let config = server::Config {
-        server_id: SshId::Standard("SSH-2.0-pyro".into()),
-        methods: MethodSet::from(&[MethodKind::PublicKey][..]),
-        // Whoever has this stream is this user already; there is nobody to hold up.
-        auth_rejection_time: Duration::ZERO,
-        keys: vec![keys.host.clone()],
-        inactivity_timeout: None,
-        ..server::Config::default()
-    };
-    let server = Server { workspace, client: keys.client.clone(), channels: HashMap::new() };
-    let served = async { server::run_stream(Arc::new(config), stream, server).await?.await }.await;
-    match served {
-        Ok(()) | Err(russh::Error::Disconnect | russh::Error::HUP) => Ok(()),
-        Err(russh::Error::IO(error)) if is_gone(&error) => Ok(()),
-        Err(error) => Err(SshError::Connection { reason: error.to_string() }),
-    }
+) -> Work<'_, Result<(), SshError>> {
+    serve_stream(workspace, keys, Box::new(stream))
+}
+
+fn serve_stream(
+    workspace: Workspace,
+    keys: &Keys,
+    stream: Box<dyn Stream>,
+) -> Work<'_, Result<(), SshError>> {
+    Box::pin(async move {
+        let config = server::Config {
+            server_id: SshId::Standard("SSH-2.0-pyro".into()),
+            methods: MethodSet::from(&[MethodKind::PublicKey][..]),
+            // Whoever has this stream is this user already; there is nobody to hold up.
+            auth_rejection_time: Duration::ZERO,
+            keys: vec![keys.host.clone()],
+            inactivity_timeout: None,
+            ..server::Config::default()
+        };
+        let server = Server { workspace, client: keys.client.clone(), channels: HashMap::new() };
+        let served = async { server::run_stream(Arc::new(config), stream, server).await?.await }.await;
+        match served {
+            Ok(()) | Err(russh::Error::Disconnect | russh::Error::HUP) => Ok(()),
+            Err(russh::Error::IO(error)) if is_gone(&error) => Ok(()),
+            Err(error) => Err(SshError::Connection { reason: error.to_string() }),
+        }
+    })
 }
 
 fn is_gone(error: &std::io::Error) -> bool {

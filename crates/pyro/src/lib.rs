@@ -92,6 +92,7 @@ pub mod state;
 pub mod template;
 pub mod terminal;
 pub mod tree;
+pub mod work;
 pub mod workspace;
 
 pub use code::Coded;
@@ -99,3 +100,4 @@ pub use command::Command;
 pub use config::Config;
 pub use pyro_engine as engine;
 pub use pyro_image as image;
+pub use work::Work;

@@ -32,6 +32,7 @@ pub use table::table;
 
 use action::Context;
 use pyro::Config;
+use pyro::Work;
 use pyro::code;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -75,18 +76,21 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperationError`], with the codes of the command line.
-    pub async fn call(
-        &self,
-        name: &str,
+    pub fn call<'a>(
+        &'a self,
+        name: &'a str,
         arguments: Value,
-        progress: &dyn Progress,
-    ) -> Result<Value, OperationError> {
-        let Some(operation) = table().iter().find(|operation| operation.name == name) else {
-            return Err(OperationError::new(code::TOOL_UNKNOWN, format!("there is no tool '{name}'"))
-                .hint("list the tools to see what there is"));
-        };
-        let arguments = if arguments.is_null() { Value::Object(serde_json::Map::new()) } else { arguments };
-        let context = Context { operations: self, progress };
-        (operation.run)(&context, arguments).await
+        progress: &'a dyn Progress,
+    ) -> Work<'a, Result<Value, OperationError>> {
+        Box::pin(async move {
+            let Some(operation) = table().iter().find(|operation| operation.name == name) else {
+                return Err(OperationError::new(code::TOOL_UNKNOWN, format!("there is no tool '{name}'"))
+                    .hint("list the tools to see what there is"));
+            };
+            let arguments =
+                if arguments.is_null() { Value::Object(serde_json::Map::new()) } else { arguments };
+            let context = Context { operations: self, progress };
+            (operation.run)(&context, arguments).await
+        })
     }
 }

@@ -15,6 +15,7 @@ use hyper::header::HeaderValue;
 use hyper::header::WWW_AUTHENTICATE;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use pyro::Work;
 use rmcp::transport::StreamableHttpServerConfig;
 use rmcp::transport::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -151,33 +152,42 @@ impl Http {
     }
 
     /// Serves until `stop` is done. `server` makes the server's side of each client's session.
-    pub async fn serve(
+    pub fn serve<'a>(
         self,
         server: impl Fn() -> Server + Send + Sync + 'static,
-        stop: impl Future<Output = ()>,
-    ) {
-        let config = StreamableHttpServerConfig::default()
-            .with_max_request_body_bytes(REQUEST_BYTES_MAX)
-            .enforce_origin_validation();
-        let ended = config.cancellation_token.clone();
-        let sessions = Arc::new(LocalSessionManager::default());
-        let service = StreamableHttpService::new(move || Ok(server()), sessions, config);
-        let front = Arc::new(Front { token: self.token, service });
-        let mut connections = JoinSet::new();
-        tokio::pin!(stop);
-        loop {
-            tokio::select! {
-                () = &mut stop => break,
-                Some(_) = connections.join_next() => {}
-                accepted = self.listener.accept() => {
-                    // One that has gone before it was accepted is nobody's fault.
-                    if let Ok((stream, _)) = accepted {
-                        connections.spawn(connection(stream, Arc::clone(&front)));
+        stop: impl Future<Output = ()> + Send + 'a,
+    ) -> Work<'a, ()> {
+        self.serve_boxed(Box::new(server), Box::pin(stop))
+    }
+
+    fn serve_boxed(
+        self,
+        server: Box<dyn Fn() -> Server + Send + Sync>,
+        mut stop: Work<'_, ()>,
+    ) -> Work<'_, ()> {
+        Box::pin(async move {
+            let config = StreamableHttpServerConfig::default()
+                .with_max_request_body_bytes(REQUEST_BYTES_MAX)
+                .enforce_origin_validation();
+            let ended = config.cancellation_token.clone();
+            let sessions = Arc::new(LocalSessionManager::default());
+            let service = StreamableHttpService::new(move || Ok(server()), sessions, config);
+            let front = Arc::new(Front { token: self.token, service });
+            let mut connections = JoinSet::new();
+            loop {
+                tokio::select! {
+                    () = &mut stop => break,
+                    Some(_) = connections.join_next() => {}
+                    accepted = self.listener.accept() => {
+                        // One that has gone before it was accepted is nobody's fault.
+                        if let Ok((stream, _)) = accepted {
+                            connections.spawn(connection(stream, Arc::clone(&front)));
+                        }
                     }
                 }
             }
-        }
-        ended.cancel();
+            ended.cancel();
+        })
     }
 }
 

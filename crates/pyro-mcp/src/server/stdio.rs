@@ -2,6 +2,7 @@
 //! what is served.
 
 use super::Server;
+use pyro::Work;
 use rmcp::ServiceExt as _;
 use rmcp::service::ServerInitializeError;
 use rmcp::transport::io::StdioReader;
@@ -30,35 +31,45 @@ pub fn standard_streams() -> (StdioReader, StdioWriter) {
 ///
 /// # Errors
 /// [`StdioError`]; a client that goes before it has begun is none.
-pub async fn serve<R, W>(
+pub fn serve<'a, R, W>(
     server: Server,
     input: R,
     output: W,
-    stop: impl Future<Output = ()>,
-) -> Result<(), StdioError>
+    stop: impl Future<Output = ()> + Send + 'a,
+) -> Work<'a, Result<(), StdioError>>
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    tokio::pin!(stop);
-    let input = server.gone.watching(input);
-    let running = tokio::select! {
-        running = server.serve((input, output)) => match running {
-            Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
-            Err(error) => return Err(StdioError::Begin(Box::new(error))),
-            Ok(running) => running,
-        },
-        () = &mut stop => return Ok(()),
-    };
-    let cancel = running.cancellation_token();
-    let waiting = running.waiting();
-    tokio::pin!(waiting);
-    let ended = tokio::select! {
-        ended = &mut waiting => ended,
-        () = &mut stop => {
-            cancel.cancel();
-            waiting.await
-        }
-    };
-    ended.map(drop).map_err(StdioError::Serve)
+    serve_streams(server, Box::new(input), Box::new(output), Box::pin(stop))
+}
+
+fn serve_streams(
+    server: Server,
+    input: Box<dyn AsyncRead + Send + Unpin>,
+    output: Box<dyn AsyncWrite + Send + Unpin>,
+    mut stop: Work<'_, ()>,
+) -> Work<'_, Result<(), StdioError>> {
+    Box::pin(async move {
+        let input = server.gone.watching(input);
+        let running = tokio::select! {
+            running = server.serve((input, output)) => match running {
+                Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+                Err(error) => return Err(StdioError::Begin(Box::new(error))),
+                Ok(running) => running,
+            },
+            () = &mut stop => return Ok(()),
+        };
+        let cancel = running.cancellation_token();
+        let waiting = running.waiting();
+        tokio::pin!(waiting);
+        let ended = tokio::select! {
+            ended = &mut waiting => ended,
+            () = &mut stop => {
+                cancel.cancel();
+                waiting.await
+            }
+        };
+        ended.map(drop).map_err(StdioError::Serve)
+    })
 }

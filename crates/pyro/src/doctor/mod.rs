@@ -11,6 +11,7 @@ pub use check::Check;
 pub use check::Status;
 
 use crate::config::Config;
+use crate::work::Work;
 use pyro_image::ImageStore;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -82,44 +83,47 @@ pub const SUPPORTED_PLATFORM: &str = "linux-x86_64";
 /// Examines the host.
 ///
 /// Must be called on a thread that outlives the call: probe guests die with the thread that started them.
-pub async fn doctor(config: &Config, options: Options) -> Report {
-    let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
-    let mut checks = vec![check_platform(&platform)];
-    let (kvm_check, kvm) = guest::kvm(config).await;
-    let qemu = programs::qemu(config);
-    let has_qemu = qemu.status == Status::Pass;
-    checks.push(kvm_check);
-    checks.push(qemu);
-    checks.push(guest::emulation(config).await);
-    checks.push(programs::optional(config, "firecracker", "guests run on QEMU in this release"));
-    checks.push(programs::optional(config, "jailer", "it is used with Firecracker alone"));
-    checks.extend(folders::checks(config));
-    let store = ImageStore::new(config.image_config());
-    let installed = images::installed(&store);
-    checks.extend(programs::builders(config, !installed.is_empty()));
-    checks.push(programs::user_namespaces(config, !installed.is_empty()));
-    checks.push(images::mirror(&config.image_config(), !installed.is_empty()).await);
-    checks.push(images::environments(&store, &installed));
-    if options.boot {
-        checks.push(guest::boot(config, &store, &installed).await);
-    }
-    let passed = |name: &str| checks.iter().any(|check| check.name == name && check.status != Status::Fail);
-    let vm_boot = has_qemu && !options.boot || options.boot && passed("boot");
-    let issues = checks.iter().filter_map(Check::issue).collect();
-    Report {
-        runtime_ok: checks.iter().all(|check| check.status != Status::Fail),
-        platform,
-        kvm,
-        environment_cache: config.cache_dir.join("environments"),
-        capabilities: Capabilities { vm_boot, guest_exec: vm_boot, guest_network: false },
-        networking: Networking {
-            tun: std::path::Path::new("/dev/net/tun").exists(),
-            ip_forward: std::fs::read("/proc/sys/net/ipv4/ip_forward")
-                .is_ok_and(|text| text.starts_with(b"1")),
-        },
-        issues,
-        checks,
-    }
+pub fn doctor(config: &Config, options: Options) -> Work<'_, Report> {
+    Box::pin(async move {
+        let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+        let mut checks = vec![check_platform(&platform)];
+        let (kvm_check, kvm) = guest::kvm(config).await;
+        let qemu = programs::qemu(config);
+        let has_qemu = qemu.status == Status::Pass;
+        checks.push(kvm_check);
+        checks.push(qemu);
+        checks.push(guest::emulation(config).await);
+        checks.push(programs::optional(config, "firecracker", "guests run on QEMU in this release"));
+        checks.push(programs::optional(config, "jailer", "it is used with Firecracker alone"));
+        checks.extend(folders::checks(config));
+        let store = ImageStore::new(config.image_config());
+        let installed = images::installed(&store);
+        checks.extend(programs::builders(config, !installed.is_empty()));
+        checks.push(programs::user_namespaces(config, !installed.is_empty()));
+        checks.push(images::mirror(&config.image_config(), !installed.is_empty()).await);
+        checks.push(images::environments(&store, &installed));
+        if options.boot {
+            checks.push(guest::boot(config, &store, &installed).await);
+        }
+        let passed =
+            |name: &str| checks.iter().any(|check| check.name == name && check.status != Status::Fail);
+        let vm_boot = has_qemu && !options.boot || options.boot && passed("boot");
+        let issues = checks.iter().filter_map(Check::issue).collect();
+        Report {
+            runtime_ok: checks.iter().all(|check| check.status != Status::Fail),
+            platform,
+            kvm,
+            environment_cache: config.cache_dir.join("environments"),
+            capabilities: Capabilities { vm_boot, guest_exec: vm_boot, guest_network: false },
+            networking: Networking {
+                tun: std::path::Path::new("/dev/net/tun").exists(),
+                ip_forward: std::fs::read("/proc/sys/net/ipv4/ip_forward")
+                    .is_ok_and(|text| text.starts_with(b"1")),
+            },
+            issues,
+            checks,
+        }
+    })
 }
 
 fn check_platform(platform: &str) -> Check {

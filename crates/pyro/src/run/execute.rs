@@ -30,6 +30,7 @@ use crate::state::Scratch;
 use crate::template::Template;
 use crate::terminal;
 use crate::terminal::TerminalSize;
+use crate::work::Work;
 use pyro_engine::Acceleration;
 use pyro_engine::EngineKind;
 use pyro_engine::Memory;
@@ -71,44 +72,47 @@ const NO_ROOM: &str = "the host's disk is full: the guest waits until there is r
 ///
 /// # Errors
 /// [`RunError`], with nothing left running and nothing left on disk.
-pub async fn run(
-    config: &Config,
+pub fn run<'a>(
+    config: &'a Config,
     spec: RunSpec,
     mut io: RunIo,
-    observer: &mut dyn RunObserver,
-) -> Result<RunReport, RunError> {
-    let began = Instant::now();
-    if spec.network {
-        return Err(RunError::NetworkUnavailable);
-    }
-    observer.phase(&Phase::Create);
-    let mut started = start(config, &spec, &mut io, observer).await?;
-    let prepare = began.elapsed().saturating_sub(started.machine.times.boot + started.machine.times.attach);
-    observer.phase(&Phase::Execute { vm_id: started.machine.id.clone() });
-    let exec_began = Instant::now();
-    let outcome = execute(&mut started.machine, &spec, &mut io, config, observer).await;
-    let exec = exec_began.elapsed();
-    let asked = spec.guest_status || outcome.as_ref().is_ok_and(|exit| exit.ending != Ending::Code(0));
-    let guest = if asked && outcome.is_ok() { status(&started.machine.client).await } else { None };
-    let (id, times) = (started.machine.id.clone(), started.machine.times);
-    started.machine.end().await;
-    let exit = outcome?;
-    Ok(RunReport {
-        vm_id: id,
-        environment_version: started.environment_version,
-        ending: exit.ending,
-        timed_out: exit.timed_out,
-        started_by: started.started_by,
-        guest,
-        engine: started.engine,
-        acceleration: started.acceleration,
-        timings: Timings {
-            prepare_ms: milliseconds(prepare),
-            boot_ms: milliseconds(times.boot),
-            agent_ready_ms: milliseconds(times.attach),
-            exec_ms: milliseconds(exec),
-            total_ms: milliseconds(began.elapsed()),
-        },
+    observer: &'a mut dyn RunObserver,
+) -> Work<'a, Result<RunReport, RunError>> {
+    Box::pin(async move {
+        let began = Instant::now();
+        if spec.network {
+            return Err(RunError::NetworkUnavailable);
+        }
+        observer.phase(&Phase::Create);
+        let mut started = start(config, &spec, &mut io, observer).await?;
+        let prepare =
+            began.elapsed().saturating_sub(started.machine.times.boot + started.machine.times.attach);
+        observer.phase(&Phase::Execute { vm_id: started.machine.id.clone() });
+        let exec_began = Instant::now();
+        let outcome = execute(&mut started.machine, &spec, &mut io, config, observer).await;
+        let exec = exec_began.elapsed();
+        let asked = spec.guest_status || outcome.as_ref().is_ok_and(|exit| exit.ending != Ending::Code(0));
+        let guest = if asked && outcome.is_ok() { status(&started.machine.client).await } else { None };
+        let (id, times) = (started.machine.id.clone(), started.machine.times);
+        started.machine.end().await;
+        let exit = outcome?;
+        Ok(RunReport {
+            vm_id: id,
+            environment_version: started.environment_version,
+            ending: exit.ending,
+            timed_out: exit.timed_out,
+            started_by: started.started_by,
+            guest,
+            engine: started.engine,
+            acceleration: started.acceleration,
+            timings: Timings {
+                prepare_ms: milliseconds(prepare),
+                boot_ms: milliseconds(times.boot),
+                agent_ready_ms: milliseconds(times.attach),
+                exec_ms: milliseconds(exec),
+                total_ms: milliseconds(began.elapsed()),
+            },
+        })
     })
 }
 

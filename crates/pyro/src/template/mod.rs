@@ -31,6 +31,7 @@ use crate::machine::MachineError;
 use crate::machine::OwnDisk;
 use crate::machine::Plan;
 use crate::machine::Revival;
+use crate::work::Work;
 use document::Document;
 use pyro_engine::Layer;
 use pyro_image::ImageStore;
@@ -57,14 +58,20 @@ pub struct Template {
 ///
 /// # Errors
 /// Why there is none, as one line: nobody depends on a template.
-pub async fn prepare(config: &Config, store: &ImageStore, environment: &str) -> Result<(), String> {
-    let line = |error: &dyn std::error::Error| crate::code::chain(error);
-    let chosen = pyro_engine::choose(config.engine, &config.probe_cache(), &config.search_path).await;
-    let engine = chosen.map_err(|error| line(&error))?.engine;
-    let installed = store.open(environment).map_err(|error| line(&error))?;
-    let scratch = crate::state::scratch_dir(config).map_err(|error| line(&error))?;
-    let plan = Plan { engine, installed, size: crate::machine::Size::default(), scratch };
-    Template::ensure(config, store, &plan).await.map(drop).map_err(|error| line(&error))
+pub fn prepare<'a>(
+    config: &'a Config,
+    store: &'a ImageStore,
+    environment: &'a str,
+) -> Work<'a, Result<(), String>> {
+    Box::pin(async move {
+        let line = |error: &dyn std::error::Error| crate::code::chain(error);
+        let chosen = pyro_engine::choose(config.engine, &config.probe_cache(), &config.search_path).await;
+        let engine = chosen.map_err(|error| line(&error))?.engine;
+        let installed = store.open(environment).map_err(|error| line(&error))?;
+        let scratch = crate::state::scratch_dir(config).map_err(|error| line(&error))?;
+        let plan = Plan { engine, installed, size: crate::machine::Size::default(), scratch };
+        Template::ensure(config, store, &plan).await.map(drop).map_err(|error| line(&error))
+    })
 }
 
 /// Where templates are kept.
@@ -98,8 +105,12 @@ impl Template {
     ///
     /// # Errors
     /// [`TemplateError`], with nothing half-made in sight.
-    pub async fn ensure(config: &Config, store: &ImageStore, plan: &Plan) -> Result<Self, TemplateError> {
-        Self::ensure_kind(config, store, plan, Kind::Warm).await
+    pub fn ensure<'a>(
+        config: &'a Config,
+        store: &'a ImageStore,
+        plan: &'a Plan,
+    ) -> Work<'a, Result<Self, TemplateError>> {
+        Box::pin(async move { Self::ensure_kind(config, store, plan, Kind::Warm).await })
     }
 
     /// [`Self::ensure`] for a template of this kind.

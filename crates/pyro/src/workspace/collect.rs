@@ -6,6 +6,7 @@ use super::error::WorkspaceError;
 use super::handle::Workspaces;
 use super::id::WorkspaceId;
 use crate::code::chain;
+use crate::work::Work;
 use std::collections::BTreeSet;
 
 /// What was done, and what was found.
@@ -38,31 +39,34 @@ impl Workspaces {
     ///
     /// # Errors
     /// The state folder cannot be read; a workspace cannot be deleted.
-    pub async fn collect(&self) -> Result<CollectedWorkspaces, WorkspaceError> {
-        let mut collected = CollectedWorkspaces { leftovers: self.swept, ..CollectedWorkspaces::default() };
-        for listed in self.list()? {
-            let workspace = self.open_listed(&listed);
-            if let Err(error) = &listed.document {
-                collected.broken.push((workspace.id().clone(), chain(error)));
-                continue;
+    pub fn collect(&self) -> Work<'_, Result<CollectedWorkspaces, WorkspaceError>> {
+        Box::pin(async move {
+            let mut collected =
+                CollectedWorkspaces { leftovers: self.swept, ..CollectedWorkspaces::default() };
+            for listed in self.list()? {
+                let workspace = self.open_listed(&listed);
+                if let Err(error) = &listed.document {
+                    collected.broken.push((workspace.id().clone(), chain(error)));
+                    continue;
+                }
+                // One that runs or is being changed is its holder's.
+                let Some(held) = workspace.hold()? else { continue };
+                if held.document.is_past_retention() {
+                    workspace.forget_secrets();
+                    workspace.folder.clone().remove(&held.lock)?;
+                    super::event::note(
+                        &self.config,
+                        workspace.id(),
+                        "workspace_deleted",
+                        Some("retention".to_owned()),
+                    );
+                    collected.deleted.push(workspace.id().clone());
+                } else {
+                    workspace.note_lost_guest()?;
+                }
             }
-            // One that runs or is being changed is its holder's.
-            let Some(held) = workspace.hold()? else { continue };
-            if held.document.is_past_retention() {
-                workspace.forget_secrets();
-                workspace.folder.clone().remove(&held.lock)?;
-                super::event::note(
-                    &self.config,
-                    workspace.id(),
-                    "workspace_deleted",
-                    Some("retention".to_owned()),
-                );
-                collected.deleted.push(workspace.id().clone());
-            } else {
-                workspace.note_lost_guest()?;
-            }
-        }
-        Ok(collected)
+            Ok(collected)
+        })
     }
 
     /// What the cache of environments must keep.

@@ -42,6 +42,7 @@ use crate::run::RunObserver;
 use crate::state;
 use crate::template::Kind;
 use crate::template::Template;
+use crate::work::Work;
 use pyro_image::Cancel;
 use pyro_image::ImageError;
 use pyro_image::ImageStore;
@@ -115,56 +116,58 @@ impl Workspaces {
     ///
     /// # Errors
     /// [`WorkspaceError`], with nothing left.
-    pub async fn create(
-        &self,
+    pub fn create<'a>(
+        &'a self,
         mut spec: CreateSpec,
-        observer: &mut dyn RunObserver,
-    ) -> Result<Workspace, WorkspaceError> {
-        let secrets = std::mem::take(&mut spec.secrets);
-        if spec.network_policy != "off" {
-            return Err(WorkspaceError::NetworkUnavailable { policy: spec.network_policy });
-        }
-        if spec.labels.len() > LABELS_MAX {
-            return Err(WorkspaceError::TooManyLabels { most: LABELS_MAX });
-        }
-        let source = transfer::open(&self.config, &spec.seed)?;
-        observer.phase(&Phase::Create);
-        let store = ImageStore::new(self.config.image_config())?;
-        let version = store.inspect(&spec.environment)?.version;
-        let chosen =
-            pyro_engine::choose(self.config.engine, &self.config.probe_cache(), &self.config.search_path)
-                .await?;
-        if let Some(notice) = &chosen.notice {
-            observer.notice(notice);
-        }
-        let installed = ensure_installed(&store, &spec.environment, observer).await?;
-        let scratch = state::scratch_dir(&self.config).map_err(MachineError::State)?;
-        let plan = Plan { engine: chosen.engine, installed, size: spec.size, scratch };
-        let id = WorkspaceId::random().map_err(StoreError::Random)?;
-        let mut document = first_document(&spec, id, version, plan.installed.digest.to_string())?;
-        let (folder, lock) = self.registry.add(&document)?;
-        let workspace = self.at(folder.clone());
-        let made = async {
-            make_disk(&self.config, &store, &plan, &folder, &mut document, observer).await?;
-            observer.phase(&Phase::Start { vm_id: document.workspace_id.guest() });
-            // The supervisor of a workspace that is not finished ends with this process, and the workspace with it.
-            let _supervised =
-                start_supervisor(&self.config, &folder, lock, &mut |text| observer.notice(text)).await?;
-            for port in &spec.publish {
-                workspace.publish_port(port).await?;
+        observer: &'a mut dyn RunObserver,
+    ) -> Work<'a, Result<Workspace, WorkspaceError>> {
+        Box::pin(async move {
+            let secrets = std::mem::take(&mut spec.secrets);
+            if spec.network_policy != "off" {
+                return Err(WorkspaceError::NetworkUnavailable { policy: spec.network_policy });
             }
-            if !secrets.is_empty() {
-                workspace.set_secrets(secrets).await?;
+            if spec.labels.len() > LABELS_MAX {
+                return Err(WorkspaceError::TooManyLabels { most: LABELS_MAX });
             }
-            workspace.fill(source, observer).await
-        }
-        .await;
-        if let Err(error) = made {
-            let _ = workspace.delete().await;
-            return Err(error);
-        }
-        event::note(&self.config, workspace.id(), "workspace_created", None);
-        Ok(workspace)
+            let source = transfer::open(&self.config, &spec.seed)?;
+            observer.phase(&Phase::Create);
+            let store = ImageStore::new(self.config.image_config())?;
+            let version = store.inspect(&spec.environment)?.version;
+            let chosen =
+                pyro_engine::choose(self.config.engine, &self.config.probe_cache(), &self.config.search_path)
+                    .await?;
+            if let Some(notice) = &chosen.notice {
+                observer.notice(notice);
+            }
+            let installed = ensure_installed(&store, &spec.environment, observer).await?;
+            let scratch = state::scratch_dir(&self.config).map_err(MachineError::State)?;
+            let plan = Plan { engine: chosen.engine, installed, size: spec.size, scratch };
+            let id = WorkspaceId::random().map_err(StoreError::Random)?;
+            let mut document = first_document(&spec, id, version, plan.installed.digest.to_string())?;
+            let (folder, lock) = self.registry.add(&document)?;
+            let workspace = self.at(folder.clone());
+            let made = async {
+                make_disk(&self.config, &store, &plan, &folder, &mut document, observer).await?;
+                observer.phase(&Phase::Start { vm_id: document.workspace_id.guest() });
+                // The supervisor of a workspace that is not finished ends with this process, and the workspace with it.
+                let _supervised =
+                    start_supervisor(&self.config, &folder, lock, &mut |text| observer.notice(text)).await?;
+                for port in &spec.publish {
+                    workspace.publish_port(port).await?;
+                }
+                if !secrets.is_empty() {
+                    workspace.set_secrets(secrets).await?;
+                }
+                workspace.fill(source, observer).await
+            }
+            .await;
+            if let Err(error) = made {
+                let _ = workspace.delete().await;
+                return Err(error);
+            }
+            event::note(&self.config, workspace.id(), "workspace_created", None);
+            Ok(workspace)
+        })
     }
 }
 

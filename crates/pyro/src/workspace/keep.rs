@@ -21,6 +21,7 @@ use super::layers::Chain;
 use super::snapshots;
 use super::snapshots::NewSnapshot;
 use super::snapshots::SnapshotDocument;
+use crate::work::Work;
 use serde_json::Value;
 use serde_json::json;
 use std::time::Instant;
@@ -31,24 +32,27 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]; the workspace goes on as before.
-    pub async fn snapshot(
+    pub fn snapshot(
         &self,
         name: SnapshotName,
         memory: bool,
-    ) -> Result<SnapshotDocument, WorkspaceError> {
-        if name.is_baseline() {
-            return Err(WorkspaceError::Protected);
-        }
-        let Some(mut held) = self.hold()? else {
-            return connection::call(&self.config, &self.folder, Request::Snapshot { name, memory }).await;
-        };
-        if memory && held.document.suspended.is_none() {
-            return Err(self.not_running());
-        }
-        let began = Instant::now();
-        let kept = self.snapshot_stopped(&mut held, &name, memory);
-        self.note("snapshot_create", Some(name.to_string()), kept.as_ref().err(), began);
-        self.tell("snapshot_created", &name, kept)
+    ) -> Work<'_, Result<SnapshotDocument, WorkspaceError>> {
+        Box::pin(async move {
+            if name.is_baseline() {
+                return Err(WorkspaceError::Protected);
+            }
+            let Some(mut held) = self.hold()? else {
+                return connection::call(&self.config, &self.folder, Request::Snapshot { name, memory })
+                    .await;
+            };
+            if memory && held.document.suspended.is_none() {
+                return Err(self.not_running());
+            }
+            let began = Instant::now();
+            let kept = self.snapshot_stopped(&mut held, &name, memory);
+            self.note("snapshot_create", Some(name.to_string()), kept.as_ref().err(), began);
+            self.tell("snapshot_created", &name, kept)
+        })
     }
 
     fn snapshot_stopped(
@@ -98,19 +102,21 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError::Protected`] for the baseline.
-    pub async fn delete_snapshot(&self, name: &SnapshotName) -> Result<(), WorkspaceError> {
-        if name.is_baseline() {
-            return Err(WorkspaceError::Protected);
-        }
-        let Some(held) = self.hold()? else {
-            let request = Request::DeleteSnapshot { name: name.clone() };
-            return connection::call::<Value>(&self.config, &self.folder, request).await.map(drop);
-        };
-        let began = Instant::now();
-        let removed = snapshots::remove(&self.folder, name).map_err(WorkspaceError::from);
-        let _ = snapshots::retain_layers(&self.folder, &held.document.chain);
-        self.note("snapshot_delete", Some(name.to_string()), removed.as_ref().err(), began);
-        self.tell("snapshot_deleted", name, removed)
+    pub fn delete_snapshot<'a>(&'a self, name: &'a SnapshotName) -> Work<'a, Result<(), WorkspaceError>> {
+        Box::pin(async move {
+            if name.is_baseline() {
+                return Err(WorkspaceError::Protected);
+            }
+            let Some(held) = self.hold()? else {
+                let request = Request::DeleteSnapshot { name: name.clone() };
+                return connection::call::<Value>(&self.config, &self.folder, request).await.map(drop);
+            };
+            let began = Instant::now();
+            let removed = snapshots::remove(&self.folder, name).map_err(WorkspaceError::from);
+            let _ = snapshots::retain_layers(&self.folder, &held.document.chain);
+            self.note("snapshot_delete", Some(name.to_string()), removed.as_ref().err(), began);
+            self.tell("snapshot_deleted", name, removed)
+        })
     }
 
     /// Goes back to a snapshot: a running workspace is then running again, with the snapshot's memory if it has any; a stopped
@@ -118,14 +124,17 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]; everything is then as it was.
-    pub async fn reset(&self, name: &SnapshotName) -> Result<SnapshotDocument, WorkspaceError> {
-        let Some(mut held) = self.hold()? else {
-            return connection::call(&self.config, &self.folder, Request::Reset { name: name.clone() }).await;
-        };
-        let began = Instant::now();
-        let reset = self.reset_stopped(&mut held, name);
-        self.note("reset", Some(name.to_string()), reset.as_ref().err(), began);
-        self.tell("workspace_reset", name, reset)
+    pub fn reset<'a>(&'a self, name: &'a SnapshotName) -> Work<'a, Result<SnapshotDocument, WorkspaceError>> {
+        Box::pin(async move {
+            let Some(mut held) = self.hold()? else {
+                return connection::call(&self.config, &self.folder, Request::Reset { name: name.clone() })
+                    .await;
+            };
+            let began = Instant::now();
+            let reset = self.reset_stopped(&mut held, name);
+            self.note("reset", Some(name.to_string()), reset.as_ref().err(), began);
+            self.tell("workspace_reset", name, reset)
+        })
     }
 
     /// Tells those who follow the events of what was done, if it was.
@@ -203,27 +212,29 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`], with no child left; this workspace goes on as before.
-    pub async fn fork(&self, names: Vec<Option<WorkspaceName>>) -> Result<Vec<Self>, WorkspaceError> {
-        let child = |name| Ok(Child { id: WorkspaceId::random().map_err(StoreError::Random)?, name });
-        let children = names.into_iter().map(child).collect::<Result<Vec<_>, WorkspaceError>>()?;
-        let ids: Vec<WorkspaceId> = children.iter().map(|child| child.id.clone()).collect();
-        match self.hold()? {
-            None => {
-                connection::call::<Value>(&self.config, &self.folder, Request::Fork { children }).await?;
+    pub fn fork(&self, names: Vec<Option<WorkspaceName>>) -> Work<'_, Result<Vec<Self>, WorkspaceError>> {
+        Box::pin(async move {
+            let child = |name| Ok(Child { id: WorkspaceId::random().map_err(StoreError::Random)?, name });
+            let children = names.into_iter().map(child).collect::<Result<Vec<_>, WorkspaceError>>()?;
+            let ids: Vec<WorkspaceId> = children.iter().map(|child| child.id.clone()).collect();
+            match self.hold()? {
+                None => {
+                    connection::call::<Value>(&self.config, &self.folder, Request::Fork { children }).await?;
+                }
+                Some(mut held) => {
+                    let began = Instant::now();
+                    let made = self.fork_stopped(&mut held, &children);
+                    self.note("fork", Some(children.len().to_string()), made.as_ref().err(), began);
+                    made?;
+                }
             }
-            Some(mut held) => {
-                let began = Instant::now();
-                let made = self.fork_stopped(&mut held, &children);
-                self.note("fork", Some(children.len().to_string()), made.as_ref().err(), began);
-                made?;
-            }
-        }
-        let at = |id| Self {
-            config: self.config.clone(),
-            registry: self.registry.clone(),
-            folder: self.registry.folder(id),
-        };
-        Ok(ids.into_iter().map(at).collect())
+            let at = |id| Self {
+                config: self.config.clone(),
+                registry: self.registry.clone(),
+                folder: self.registry.folder(id),
+            };
+            Ok(ids.into_iter().map(at).collect())
+        })
     }
 
     fn fork_stopped(&self, held: &mut Held, children: &[Child]) -> Result<(), WorkspaceError> {

@@ -27,6 +27,7 @@ use super::supervisor::Line;
 use super::supervisor::Order;
 use crate::code;
 use crate::config::Config;
+use crate::work::Work;
 use serde_json::Value;
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
@@ -76,67 +77,79 @@ impl Workspace {
     ///
     /// # Errors
     /// Of the first that cannot be started; others may run by then.
-    pub async fn start_all(
-        workspaces: &[Self],
-        notice: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<(), WorkspaceError> {
-        let mut starting = tokio::task::JoinSet::new();
-        let mut waiting = workspaces.iter().cloned();
-        loop {
-            while starting.len() < STARTS_AT_ONCE
-                && let Some(workspace) = waiting.next()
-            {
-                starting.spawn(async move {
-                    let mut said = Vec::new();
-                    workspace.start(&mut |text| said.push(text.to_owned())).await.map(|_| said)
-                });
+    pub fn start_all<'a>(
+        workspaces: &'a [Self],
+        notice: &'a mut (dyn FnMut(&str) + Send),
+    ) -> Work<'a, Result<(), WorkspaceError>> {
+        Box::pin(async move {
+            let mut starting = tokio::task::JoinSet::new();
+            let mut waiting = workspaces.iter().cloned();
+            loop {
+                while starting.len() < STARTS_AT_ONCE
+                    && let Some(workspace) = waiting.next()
+                {
+                    starting.spawn(async move {
+                        let mut said = Vec::new();
+                        workspace.start(&mut |text| said.push(text.to_owned())).await.map(|_| said)
+                    });
+                }
+                let Some(started) = starting.join_next().await else { return Ok(()) };
+                let failed = |error| WorkspaceError::Caller {
+                    operation: "starting workspaces",
+                    source: std::io::Error::other(error),
+                };
+                started.map_err(failed)??.iter().for_each(|text| notice(text));
             }
-            let Some(started) = starting.join_next().await else { return Ok(()) };
-            let failed = |error| WorkspaceError::Caller {
-                operation: "starting workspaces",
-                source: std::io::Error::other(error),
-            };
-            started.map_err(failed)??.iter().for_each(|text| notice(text));
-        }
+        })
     }
 
     /// Starts the guest of a stopped workspace, or finds it running. However many do this at once, there is one guest.
     ///
     /// # Errors
     /// [`WorkspaceError`]; the workspace is then stopped.
-    pub async fn start(&self, notice: &mut (dyn FnMut(&str) + Send)) -> Result<Start, WorkspaceError> {
-        loop {
-            if let Some(held) = self.hold()? {
-                if held.document.stopped.is_none() {
-                    notice(&format!(
-                        "the workspace {} was stopped{}",
-                        self.id(),
-                        held.document.why_stopped()
-                    ));
+    pub fn start<'a>(
+        &'a self,
+        notice: &'a mut (dyn FnMut(&str) + Send),
+    ) -> Work<'a, Result<Start, WorkspaceError>> {
+        Box::pin(async move {
+            loop {
+                if let Some(held) = self.hold()? {
+                    if held.document.stopped.is_none() {
+                        notice(&format!(
+                            "the workspace {} was stopped{}",
+                            self.id(),
+                            held.document.why_stopped()
+                        ));
+                    }
+                    let began = Instant::now();
+                    let started = start_supervisor(&self.config, &self.folder, held.lock, notice).await;
+                    self.note("start", None, started.as_ref().err(), began);
+                    return started.map(|_| Start::Started);
                 }
-                let began = Instant::now();
-                let started = start_supervisor(&self.config, &self.folder, held.lock, notice).await;
-                self.note("start", None, started.as_ref().err(), began);
-                return started.map(|_| Start::Started);
+                if self.is_answering().await? {
+                    return Ok(Start::WasRunning);
+                }
+                // Somebody is starting it, stopping it or changing its disk: once they are done it is seen what there is.
+                self.wait_for_change().await?;
             }
-            if self.is_answering().await? {
-                return Ok(Start::WasRunning);
-            }
-            // Somebody is starting it, stopping it or changing its disk: once they are done it is seen what there is.
-            self.wait_for_change().await?;
-        }
+        })
     }
 
     /// Starts a workspace whose memory was kept; one that runs stays so.
     ///
     /// # Errors
     /// [`WorkspaceError::NotSuspended`] when there is no memory to go on from.
-    pub async fn resume(&self, notice: &mut (dyn FnMut(&str) + Send)) -> Result<Start, WorkspaceError> {
-        let document = self.document()?;
-        if !self.is_held() && document.suspended.is_none() {
-            return Err(WorkspaceError::NotSuspended { workspace: self.id().to_string() });
-        }
-        self.start(notice).await
+    pub fn resume<'a>(
+        &'a self,
+        notice: &'a mut (dyn FnMut(&str) + Send),
+    ) -> Work<'a, Result<Start, WorkspaceError>> {
+        Box::pin(async move {
+            let document = self.document()?;
+            if !self.is_held() && document.suspended.is_none() {
+                return Err(WorkspaceError::NotSuspended { workspace: self.id().to_string() });
+            }
+            self.start(notice).await
+        })
     }
 
     /// Whether a supervisor answers whose guest stays. One that is being stopped is waited for.
@@ -161,40 +174,42 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`].
-    pub async fn stop(
+    pub fn stop(
         &self,
         keep_memory: bool,
         deadline: Duration,
-    ) -> Result<Option<String>, WorkspaceError> {
-        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let request = Request::Stop { keep_memory, deadline_ms };
-        let (_sender, mut receiver) = loop {
-            match connection::ask(&self.config, &self.folder, request.clone()).await {
-                Ok(halves) => break halves,
-                Err(WorkspaceError::NotRunning { .. }) if self.settle().await? => return Ok(None),
-                // Somebody has started it meanwhile.
-                Err(WorkspaceError::NotRunning { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        };
-        let supervisor = receiver.supervisor();
-        let mut told = std::pin::pin!(last_word(&mut receiver));
-        let mut wait = deadline.saturating_add(LEAVE_DEADLINE);
-        let given_up_at = Instant::now().checked_add(wait.saturating_add(STOP_MAX));
-        let warning = loop {
-            if let Ok(told) = tokio::time::timeout(wait, &mut told).await {
-                break told?;
-            }
-            let speaks = self.says_anything().await;
-            let is_late = given_up_at.is_some_and(|at| Instant::now() >= at);
-            if let Some(supervisor) = supervisor.as_ref().filter(|_| is_late || !speaks) {
-                kill(supervisor);
-                break Some(UNANSWERED.to_owned());
-            }
-            wait = LEAVE_DEADLINE;
-        };
-        self.settle().await?;
-        Ok(warning)
+    ) -> Work<'_, Result<Option<String>, WorkspaceError>> {
+        Box::pin(async move {
+            let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+            let request = Request::Stop { keep_memory, deadline_ms };
+            let (_sender, mut receiver) = loop {
+                match connection::ask(&self.config, &self.folder, request.clone()).await {
+                    Ok(halves) => break halves,
+                    Err(WorkspaceError::NotRunning { .. }) if self.settle().await? => return Ok(None),
+                    // Somebody has started it meanwhile.
+                    Err(WorkspaceError::NotRunning { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            };
+            let supervisor = receiver.supervisor();
+            let mut told = std::pin::pin!(last_word(&mut receiver));
+            let mut wait = deadline.saturating_add(LEAVE_DEADLINE);
+            let given_up_at = Instant::now().checked_add(wait.saturating_add(STOP_MAX));
+            let warning = loop {
+                if let Ok(told) = tokio::time::timeout(wait, &mut told).await {
+                    break told?;
+                }
+                let speaks = self.says_anything().await;
+                let is_late = given_up_at.is_some_and(|at| Instant::now() >= at);
+                if let Some(supervisor) = supervisor.as_ref().filter(|_| is_late || !speaks) {
+                    kill(supervisor);
+                    break Some(UNANSWERED.to_owned());
+                }
+                wait = LEAVE_DEADLINE;
+            };
+            self.settle().await?;
+            Ok(warning)
+        })
     }
 
     /// Whether the supervisor says anything at all. One that saves much memory, or waits its turn, takes long but does.
@@ -263,50 +278,54 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError::NothingToChange`], or the name is taken.
-    pub async fn update(&self, update: &Update) -> Result<(), WorkspaceError> {
-        if update.is_empty() {
-            return Err(WorkspaceError::NothingToChange);
-        }
-        let Some(mut held) = self.hold()? else {
-            let request = Request::Update(update.clone());
-            return connection::call::<Value>(&self.config, &self.folder, request).await.map(drop);
-        };
-        let began = Instant::now();
-        let mut apply = || {
-            let changed = update.apply(&mut held.document);
-            self.folder.save(&held.document)?;
-            Ok(changed)
-        };
-        let changed = match &update.name {
-            Some(name) => self.registry.with_name(name, self.folder.id(), apply)?,
-            None => apply()?,
-        };
-        let outcome = if changed { Ok(()) } else { Err(WorkspaceError::NothingToChange) };
-        self.note("update", None, outcome.as_ref().err(), began);
-        outcome
+    pub fn update<'a>(&'a self, update: &'a Update) -> Work<'a, Result<(), WorkspaceError>> {
+        Box::pin(async move {
+            if update.is_empty() {
+                return Err(WorkspaceError::NothingToChange);
+            }
+            let Some(mut held) = self.hold()? else {
+                let request = Request::Update(update.clone());
+                return connection::call::<Value>(&self.config, &self.folder, request).await.map(drop);
+            };
+            let began = Instant::now();
+            let mut apply = || {
+                let changed = update.apply(&mut held.document);
+                self.folder.save(&held.document)?;
+                Ok(changed)
+            };
+            let changed = match &update.name {
+                Some(name) => self.registry.with_name(name, self.folder.id(), apply)?,
+                None => apply()?,
+            };
+            let outcome = if changed { Ok(()) } else { Err(WorkspaceError::NothingToChange) };
+            self.note("update", None, outcome.as_ref().err(), began);
+            outcome
+        })
     }
 
     /// Deletes the workspace with everything it has, running or not, its document broken or not.
     ///
     /// # Errors
     /// [`WorkspaceError`].
-    pub async fn delete(&self) -> Result<(), WorkspaceError> {
-        if self.folder.is_held() {
-            // Nothing of it is needed any more.
-            match self.stop(false, Duration::ZERO).await {
-                Ok(_) | Err(WorkspaceError::Store(_)) => {}
+    pub fn delete(&self) -> Work<'_, Result<(), WorkspaceError>> {
+        Box::pin(async move {
+            if self.folder.is_held() {
+                // Nothing of it is needed any more.
+                match self.stop(false, Duration::ZERO).await {
+                    Ok(_) | Err(WorkspaceError::Store(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.forget_secrets();
+            match self.lock(LEAVE_DEADLINE).await {
+                Ok(lock) => self.folder.clone().remove(&lock)?,
+                // One that was being made goes with its supervisor.
+                Err(WorkspaceError::Store(StoreError::Unknown { .. })) => {}
                 Err(error) => return Err(error),
             }
-        }
-        self.forget_secrets();
-        match self.lock(LEAVE_DEADLINE).await {
-            Ok(lock) => self.folder.clone().remove(&lock)?,
-            // One that was being made goes with its supervisor.
-            Err(WorkspaceError::Store(StoreError::Unknown { .. })) => {}
-            Err(error) => return Err(error),
-        }
-        event::note(&self.config, self.folder.id(), "workspace_deleted", None);
-        Ok(())
+            event::note(&self.config, self.folder.id(), "workspace_deleted", None);
+            Ok(())
+        })
     }
 
     /// Writes down what was done in this process.

@@ -9,6 +9,7 @@ use super::handle::Workspace;
 use super::handle::Workspaces;
 use crate::code::Coded as _;
 use crate::code::chain;
+use crate::work::Work;
 use serde_json::Value;
 use serde_json::json;
 use std::time::Duration;
@@ -23,24 +24,26 @@ impl Workspaces {
     ///
     /// # Errors
     /// The state folder cannot be read.
-    pub async fn running(&self) -> Result<Vec<Value>, StoreError> {
-        let mut asked = JoinSet::new();
-        let mut found = Vec::new();
-        for (index, listed) in self.list()?.into_iter().enumerate() {
-            let workspace = self.open_listed(&listed);
-            match listed.document {
-                Ok(_) if workspace.is_held() => {
-                    drop(asked.spawn(async move { (index, workspace.usage().await) }));
+    pub fn running(&self) -> Work<'_, Result<Vec<Value>, StoreError>> {
+        Box::pin(async move {
+            let mut asked = JoinSet::new();
+            let mut found = Vec::new();
+            for (index, listed) in self.list()?.into_iter().enumerate() {
+                let workspace = self.open_listed(&listed);
+                match listed.document {
+                    Ok(_) if workspace.is_held() => {
+                        drop(asked.spawn(async move { (index, workspace.usage().await) }));
+                    }
+                    Ok(_) => {}
+                    Err(error) => found.push((index, broken(&workspace, error.code(), &chain(&error)))),
                 }
-                Ok(_) => {}
-                Err(error) => found.push((index, broken(&workspace, error.code(), &chain(&error)))),
             }
-        }
-        while let Some(answer) = asked.join_next().await {
-            found.extend(answer);
-        }
-        found.sort_by_key(|(index, _)| *index);
-        Ok(found.into_iter().map(|(_, value)| value).collect())
+            while let Some(answer) = asked.join_next().await {
+                found.extend(answer);
+            }
+            found.sort_by_key(|(index, _)| *index);
+            Ok(found.into_iter().map(|(_, value)| value).collect())
+        })
     }
 }
 

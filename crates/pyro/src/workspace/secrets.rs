@@ -16,6 +16,7 @@ use crate::secret::Needles;
 use crate::secret::SECRETS_MAX;
 use crate::secret::SecretName;
 use crate::secret::SecretValue;
+use crate::work::Work;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
@@ -115,34 +116,36 @@ impl Workspace {
     /// # Errors
     /// [`WorkspaceError::TooManySecrets`]; [`WorkspaceError::SecretNotKept`] when the workspace is stopped and the kernel does
     /// not keep them.
-    pub async fn set_secrets(&self, secrets: Vec<NewSecret>) -> Result<(), WorkspaceError> {
-        let Some(mut held) = self.hold()? else {
-            let request = Request::SetSecrets { secrets };
-            return connection::call::<Value>(&self.config, &self.folder, request).await.map(drop);
-        };
-        let began = Instant::now();
-        let mut keep = || {
-            let mut records = held.document.secrets.clone();
-            records.extend(secrets.iter().map(|secret| (secret.name.clone(), secret.record())));
-            check_count(&records)?;
-            if held.document.persist_secrets {
-                let all = secrets.iter().map(|secret| (&secret.name, &secret.value));
-                Sealed::of(&self.config, &self.folder).put(all)?;
-            }
-            let keyring = Keyring::of(&self.config, self.id());
-            for secret in &secrets {
-                if !keyring.put(&secret.name, &secret.value) && !held.document.persist_secrets {
-                    let (workspace, name) = (self.id().to_string(), secret.name.to_string());
-                    return Err(WorkspaceError::SecretNotKept { workspace, name });
+    pub fn set_secrets(&self, secrets: Vec<NewSecret>) -> Work<'_, Result<(), WorkspaceError>> {
+        Box::pin(async move {
+            let Some(mut held) = self.hold()? else {
+                let request = Request::SetSecrets { secrets };
+                return connection::call::<Value>(&self.config, &self.folder, request).await.map(drop);
+            };
+            let began = Instant::now();
+            let mut keep = || {
+                let mut records = held.document.secrets.clone();
+                records.extend(secrets.iter().map(|secret| (secret.name.clone(), secret.record())));
+                check_count(&records)?;
+                if held.document.persist_secrets {
+                    let all = secrets.iter().map(|secret| (&secret.name, &secret.value));
+                    Sealed::of(&self.config, &self.folder).put(all)?;
                 }
-            }
-            held.document.secrets = records;
-            Ok(self.folder.save(&held.document)?)
-        };
-        let outcome = keep();
-        let names: Vec<&str> = secrets.iter().map(|secret| secret.name.as_str()).collect();
-        self.note("secret_set", Some(names.join(" ")), outcome.as_ref().err(), began);
-        outcome
+                let keyring = Keyring::of(&self.config, self.id());
+                for secret in &secrets {
+                    if !keyring.put(&secret.name, &secret.value) && !held.document.persist_secrets {
+                        let (workspace, name) = (self.id().to_string(), secret.name.to_string());
+                        return Err(WorkspaceError::SecretNotKept { workspace, name });
+                    }
+                }
+                held.document.secrets = records;
+                Ok(self.folder.save(&held.document)?)
+            };
+            let outcome = keep();
+            let names: Vec<&str> = secrets.iter().map(|secret| secret.name.as_str()).collect();
+            self.note("secret_set", Some(names.join(" ")), outcome.as_ref().err(), began);
+            outcome
+        })
     }
 
     /// Forgets a secret.

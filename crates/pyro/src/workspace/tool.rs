@@ -13,6 +13,7 @@ use crate::guest::ToolError;
 use crate::guest::ToolOutput;
 use crate::guest::ToolRun;
 use crate::guest::ToolSink;
+use crate::work::Work;
 use async_trait::async_trait;
 use pyro_proto::tool::Tool;
 use serde::de::DeserializeOwned;
@@ -25,19 +26,22 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError::NotRunning`].
-    pub(super) async fn tool(
+    pub(super) fn tool(
         &self,
         tool: Tool,
         input: bool,
         activity: Option<String>,
-    ) -> Result<ToolRun, WorkspaceError> {
-        let request = Request::Tool { tool, input, activity };
-        let (sender, receiver) = connection::ask(&self.config, &self.folder, request).await?;
-        // The supervisor ends the tool when it sees the connection's end, so both halves stay until it is done.
-        let sender = Arc::new(Mutex::new(sender));
-        let output = Relayed { receiver, error: None, _sender: Arc::clone(&sender) };
-        let sink: Option<Box<dyn ToolSink>> = if input { Some(Box::new(RelayedSink(sender))) } else { None };
-        Ok(ToolRun::new(Box::new(output), sink))
+    ) -> Work<'_, Result<ToolRun, WorkspaceError>> {
+        Box::pin(async move {
+            let request = Request::Tool { tool, input, activity };
+            let (sender, receiver) = connection::ask(&self.config, &self.folder, request).await?;
+            // The supervisor ends the tool when it sees the connection's end, so both halves stay until it is done.
+            let sender = Arc::new(Mutex::new(sender));
+            let output = Relayed { receiver, error: None, _sender: Arc::clone(&sender) };
+            let sink: Option<Box<dyn ToolSink>> =
+                if input { Some(Box::new(RelayedSink(sender))) } else { None };
+            Ok(ToolRun::new(Box::new(output), sink))
+        })
     }
 
     /// Runs a tool that has nothing but a result.

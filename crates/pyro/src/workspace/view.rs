@@ -12,6 +12,7 @@ use super::error::WorkspaceError;
 use super::handle::Workspace;
 use super::port::PublishedPort;
 use crate::code;
+use crate::work::Work;
 use serde_json::Value;
 use serde_json::json;
 
@@ -23,13 +24,15 @@ impl Workspace {
     ///
     /// # Errors
     /// The document cannot be read.
-    pub async fn record(&self, guest: bool) -> Result<Value, WorkspaceError> {
-        let request = Request::Status { guest, usage: false, settled: false };
-        match connection::call_now::<StatusReply>(&self.config, &self.folder, request).await {
-            Ok(reply) => Ok(self.describe_live(&reply.document, true, Some(&reply))),
-            // It is being started or stopped, or its supervisor is of another version.
-            Err(_) => Ok(self.describe(&self.folder.load()?, self.folder.is_held())),
-        }
+    pub fn record(&self, guest: bool) -> Work<'_, Result<Value, WorkspaceError>> {
+        Box::pin(async move {
+            let request = Request::Status { guest, usage: false, settled: false };
+            match connection::call_now::<StatusReply>(&self.config, &self.folder, request).await {
+                Ok(reply) => Ok(self.describe_live(&reply.document, true, Some(&reply))),
+                // It is being started or stopped, or its supervisor is of another version.
+                Err(_) => Ok(self.describe(&self.folder.load()?, self.folder.is_held())),
+            }
+        })
     }
 
     /// The record from what is on disk: no process is asked.

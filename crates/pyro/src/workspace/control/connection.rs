@@ -10,6 +10,7 @@ use super::message::Event;
 use super::message::Request;
 use super::socket;
 use crate::config::Config;
+use crate::work::Work;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::folder::Folder;
 use crate::workspace::history::Stream;
@@ -53,13 +54,15 @@ pub(in crate::workspace) struct Sender {
 ///
 /// # Errors
 /// [`WorkspaceError::NotRunning`], or the connection failed.
-pub(in crate::workspace) async fn ask(
-    config: &Config,
-    folder: &Folder,
+pub(in crate::workspace) fn ask<'a>(
+    config: &'a Config,
+    folder: &'a Folder,
     request: Request,
-) -> Result<(Sender, Receiver), WorkspaceError> {
-    let stream = reach(config, folder).await?;
-    send(config, folder, stream, request).await
+) -> Work<'a, Result<(Sender, Receiver), WorkspaceError>> {
+    Box::pin(async move {
+        let stream = reach(config, folder).await?;
+        send(config, folder, stream, request).await
+    })
 }
 
 /// A connection to a supervisor, which may be about to start: whoever holds the workspace is waited for.
@@ -128,17 +131,24 @@ pub(in crate::workspace) async fn call<T: DeserializeOwned>(
     result(sender, receiver).await
 }
 
-/// The result of what was asked for; the half that writes stays open, or the supervisor would give it up.
+/// The result of what was asked for.
 pub(in crate::workspace) async fn result<T: DeserializeOwned>(
-    _open: Sender,
-    mut receiver: Receiver,
+    open: Sender,
+    receiver: Receiver,
 ) -> Result<T, WorkspaceError> {
-    loop {
-        if let Incoming::Done(value) = receiver.next().await? {
-            let workspace = receiver.workspace;
-            return serde_json::from_value(value).map_err(|error| broken(&workspace, &error.into()));
+    let (workspace, value) = done(open, receiver).await?;
+    serde_json::from_value(value).map_err(|error| broken(&workspace, &error.into()))
+}
+
+/// The workspace and the result, once it is there; the half that writes stays open, or the supervisor would give it up.
+fn done(_open: Sender, mut receiver: Receiver) -> Work<'static, Result<(String, Value), WorkspaceError>> {
+    Box::pin(async move {
+        loop {
+            if let Incoming::Done(value) = receiver.next().await? {
+                return Ok((receiver.workspace, value));
+            }
         }
-    }
+    })
 }
 
 fn broken(workspace: &str, error: &std::io::Error) -> WorkspaceError {

@@ -21,6 +21,7 @@ use super::error::WorkspaceError;
 use super::handle::Workspaces;
 use super::transfer::Moved;
 use crate::tree::Links;
+use crate::work::Work;
 use guest::GuestSide;
 use std::io::Read;
 use std::io::Write;
@@ -67,30 +68,32 @@ impl Workspaces {
     /// # Errors
     /// [`CopyError`], and whatever else a copy fails with. A guest is then as it was before; a folder of the host that was there
     /// has what had come over by then.
-    pub async fn copy(
-        &self,
+    pub fn copy<'a>(
+        &'a self,
         spec: CopySpec,
         streams: CopyStreams,
-        moved: Moved<'_>,
-    ) -> Result<CopyReport, WorkspaceError> {
-        let guest = |workspace: &str, path: &std::ffi::OsStr| GuestSide::new(self.find(workspace)?, path);
-        match (&spec.from, &spec.to) {
-            (CopyPlace::Host(from), CopyPlace::Guest { workspace, path }) => {
-                guest(workspace, path)?.copy_in(from, moved).await
+        moved: Moved<'a>,
+    ) -> Work<'a, Result<CopyReport, WorkspaceError>> {
+        Box::pin(async move {
+            let guest = |workspace: &str, path: &std::ffi::OsStr| GuestSide::new(self.find(workspace)?, path);
+            match (&spec.from, &spec.to) {
+                (CopyPlace::Host(from), CopyPlace::Guest { workspace, path }) => {
+                    guest(workspace, path)?.copy_in(from, moved).await
+                }
+                (CopyPlace::Stream, CopyPlace::Guest { workspace, path }) => {
+                    guest(workspace, path)?.copy_archive_in(streams.input, moved).await
+                }
+                (CopyPlace::Guest { workspace, path }, CopyPlace::Host(to)) => {
+                    guest(workspace, path)?.copy_out(to, spec.links, moved).await
+                }
+                (CopyPlace::Guest { workspace, path }, CopyPlace::Stream) => {
+                    guest(workspace, path)?.copy_archive_out(streams.output, spec.links, moved).await
+                }
+                (CopyPlace::Guest { workspace, path }, CopyPlace::Guest { workspace: to, path: at }) => {
+                    guest(workspace, path)?.copy_across(&guest(to, at)?, moved).await
+                }
+                _ => Err(CopyError::NoGuest.into()),
             }
-            (CopyPlace::Stream, CopyPlace::Guest { workspace, path }) => {
-                guest(workspace, path)?.copy_archive_in(streams.input, moved).await
-            }
-            (CopyPlace::Guest { workspace, path }, CopyPlace::Host(to)) => {
-                guest(workspace, path)?.copy_out(to, spec.links, moved).await
-            }
-            (CopyPlace::Guest { workspace, path }, CopyPlace::Stream) => {
-                guest(workspace, path)?.copy_archive_out(streams.output, spec.links, moved).await
-            }
-            (CopyPlace::Guest { workspace, path }, CopyPlace::Guest { workspace: to, path: at }) => {
-                guest(workspace, path)?.copy_across(&guest(to, at)?, moved).await
-            }
-            _ => Err(CopyError::NoGuest.into()),
-        }
+        })
     }
 }

@@ -12,6 +12,7 @@ use super::report::Page;
 use super::system;
 use super::view::Environment;
 use crate::diff::DiffOptions;
+use crate::work::Work;
 use crate::workspace::WORKSPACE_PATH;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
@@ -89,33 +90,35 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]; the workspace goes on as before.
-    pub async fn diff(&self, spec: DiffSpec) -> Result<DiffReport, WorkspaceError> {
-        let root = if spec.system { "/" } else { WORKSPACE_PATH };
-        let filter = Filter::new(root, &spec.only, &spec.exclude)?;
-        let old = snapshots::load(&self.folder, &spec.from)?.chain;
-        let read = match &spec.to {
-            Some(name) => {
-                let new = snapshots::load(&self.folder, name)?.chain;
-                self.read(&spec, old, new, filter).await?
-            }
-            None => {
-                let access = self.access().await?;
-                let read = self.read(&spec, old, access.document().chain.clone(), filter).await;
-                access.end().await?;
-                read?
-            }
-        };
-        let workspace_id = self.id().to_string();
-        blocking(move || {
-            let Read { mut changes, old, packages, _environment } = read;
-            if wants_content(&spec) {
-                changes.read_old(&old)?;
-            }
-            let report = report::report(&changes, &options(&spec), page(&spec));
-            let to = spec.to.map(|name| name.to_string());
-            Ok(DiffReport { workspace_id, from: spec.from.to_string(), to, packages, ..report })
+    pub fn diff(&self, spec: DiffSpec) -> Work<'_, Result<DiffReport, WorkspaceError>> {
+        Box::pin(async move {
+            let root = if spec.system { "/" } else { WORKSPACE_PATH };
+            let filter = Filter::new(root, &spec.only, &spec.exclude)?;
+            let old = snapshots::load(&self.folder, &spec.from)?.chain;
+            let read = match &spec.to {
+                Some(name) => {
+                    let new = snapshots::load(&self.folder, name)?.chain;
+                    self.read(&spec, old, new, filter).await?
+                }
+                None => {
+                    let access = self.access().await?;
+                    let read = self.read(&spec, old, access.document().chain.clone(), filter).await;
+                    access.end().await?;
+                    read?
+                }
+            };
+            let workspace_id = self.id().to_string();
+            blocking(move || {
+                let Read { mut changes, old, packages, _environment } = read;
+                if wants_content(&spec) {
+                    changes.read_old(&old)?;
+                }
+                let report = report::report(&changes, &options(&spec), page(&spec));
+                let to = spec.to.map(|name| name.to_string());
+                Ok(DiffReport { workspace_id, from: spec.from.to_string(), to, packages, ..report })
+            })
+            .await
         })
-        .await
     }
 
     async fn read(

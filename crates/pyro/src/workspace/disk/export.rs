@@ -5,6 +5,7 @@ use super::diff::blocking;
 use super::records::FromDisk;
 use super::records::Wanted;
 use super::view::Environment;
+use crate::work::Work;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
 use crate::workspace::id::SnapshotName;
@@ -24,23 +25,25 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]; nothing is then left at the target.
-    pub async fn export(
-        &self,
+    pub fn export<'a>(
+        &'a self,
         spec: ExportSpec,
-        from: Option<&SnapshotName>,
-        moved: Moved<'_>,
-    ) -> Result<ExportReport, WorkspaceError> {
-        let began = Instant::now();
-        let mut detail = spec.path.to_string_lossy().into_owned();
-        detail.extend(from.map(|name| format!(" of the snapshot {name}")));
-        match self.export_from(spec, from, moved).await {
-            // The supervisor of a running workspace has written it down.
-            (false, exported) => exported,
-            (true, exported) => {
-                self.note("export", Some(detail), exported.as_ref().err(), began);
-                exported
+        from: Option<&'a SnapshotName>,
+        moved: Moved<'a>,
+    ) -> Work<'a, Result<ExportReport, WorkspaceError>> {
+        Box::pin(async move {
+            let began = Instant::now();
+            let mut detail = spec.path.to_string_lossy().into_owned();
+            detail.extend(from.map(|name| format!(" of the snapshot {name}")));
+            match self.export_from(spec, from, moved).await {
+                // The supervisor of a running workspace has written it down.
+                (false, exported) => exported,
+                (true, exported) => {
+                    self.note("export", Some(detail), exported.as_ref().err(), began);
+                    exported
+                }
             }
-        }
+        })
     }
 
     /// Whether it was done without a supervisor, and what came of it.

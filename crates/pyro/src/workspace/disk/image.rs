@@ -3,6 +3,7 @@
 
 use super::error::FilesError;
 use crate::state::unnamed_file;
+use crate::work::Work;
 use crate::workspace::advance::Advance;
 use crate::workspace::advance::Counted;
 use crate::workspace::error::WorkspaceError;
@@ -80,16 +81,18 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError::Running`] unless a snapshot is named; [`FilesError`]. Nothing is then left at the output.
-    pub async fn disk_export(
+    pub fn disk_export(
         &self,
         spec: DiskExportSpec,
         told: Advance,
-    ) -> Result<DiskExport, WorkspaceError> {
-        let began = Instant::now();
-        let detail = spec.snapshot.as_ref().map(|name| format!("the snapshot {name}"));
-        let exported = self.export_disk(spec, told).await;
-        self.note("disk_export", detail, exported.as_ref().err(), began);
-        exported
+    ) -> Work<'_, Result<DiskExport, WorkspaceError>> {
+        Box::pin(async move {
+            let began = Instant::now();
+            let detail = spec.snapshot.as_ref().map(|name| format!("the snapshot {name}"));
+            let exported = self.export_disk(spec, told).await;
+            self.note("disk_export", detail, exported.as_ref().err(), began);
+            exported
+        })
     }
 
     async fn export_disk(&self, spec: DiskExportSpec, told: Advance) -> Result<DiskExport, WorkspaceError> {

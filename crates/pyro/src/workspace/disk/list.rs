@@ -6,6 +6,7 @@ use super::error::FilesError;
 use super::report::artifact_type;
 use super::view::Environment;
 use crate::secret::Needles;
+use crate::work::Work;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
 use crate::workspace::id::SnapshotName;
@@ -80,48 +81,52 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError::Running`]; [`FilesError`].
-    pub async fn disk_list(
-        &self,
-        path: &[u8],
+    pub fn disk_list<'a>(
+        &'a self,
+        path: &'a [u8],
         recursive: bool,
-        snapshot: Option<&SnapshotName>,
-    ) -> Result<DiskList, WorkspaceError> {
-        let path = absolute(path);
-        self.on_disk(snapshot, move |root| {
-            let (entries, truncated) = list(root, &path, recursive)?;
-            Ok(DiskList { path, recursive, entries, truncated })
+        snapshot: Option<&'a SnapshotName>,
+    ) -> Work<'a, Result<DiskList, WorkspaceError>> {
+        Box::pin(async move {
+            let path = absolute(path);
+            self.on_disk(snapshot, move |root| {
+                let (entries, truncated) = list(root, &path, recursive)?;
+                Ok(DiskList { path, recursive, entries, truncated })
+            })
+            .await
         })
-        .await
     }
 
     /// A part of a file of a stopped workspace, or of a snapshot.
     ///
     /// # Errors
     /// [`WorkspaceError::Running`]; [`FilesError`].
-    pub async fn disk_read(
-        &self,
-        path: &[u8],
+    pub fn disk_read<'a>(
+        &'a self,
+        path: &'a [u8],
         spec: ReadSpec,
-        snapshot: Option<&SnapshotName>,
-    ) -> Result<DiskRead, WorkspaceError> {
-        let (path, needles) = (absolute(path), self.needles().await?);
-        self.on_disk(snapshot, move |root| {
-            let node = root.lookup(&path, true)?;
-            let shown = || String::from_utf8_lossy(&path).into_owned();
-            match node.kind() {
-                EntryKind::File | EntryKind::HardLink => {}
-                EntryKind::Directory => return Err(FilesError::IsAFolder { path: shown() }),
-                EntryKind::Symlink | EntryKind::Special => {
-                    return Err(FilesError::NotAFile { path: shown() });
+        snapshot: Option<&'a SnapshotName>,
+    ) -> Work<'a, Result<DiskRead, WorkspaceError>> {
+        Box::pin(async move {
+            let (path, needles) = (absolute(path), self.needles().await?);
+            self.on_disk(snapshot, move |root| {
+                let node = root.lookup(&path, true)?;
+                let shown = || String::from_utf8_lossy(&path).into_owned();
+                match node.kind() {
+                    EntryKind::File | EntryKind::HardLink => {}
+                    EntryKind::Directory => return Err(FilesError::IsAFolder { path: shown() }),
+                    EntryKind::Symlink | EntryKind::Special => {
+                        return Err(FilesError::NotAFile { path: shown() });
+                    }
                 }
-            }
-            let size_bytes = node.metadata().size_bytes;
-            let wanted = size_bytes.saturating_sub(spec.offset).min(spec.max_bytes).min(READ_BYTES_MAX);
-            let content =
-                read_masked(root, &node, spec.offset..spec.offset.saturating_add(wanted), &needles)?;
-            Ok(DiskRead { path, size_bytes, spec, content })
+                let size_bytes = node.metadata().size_bytes;
+                let wanted = size_bytes.saturating_sub(spec.offset).min(spec.max_bytes).min(READ_BYTES_MAX);
+                let content =
+                    read_masked(root, &node, spec.offset..spec.offset.saturating_add(wanted), &needles)?;
+                Ok(DiskRead { path, size_bytes, spec, content })
+            })
+            .await
         })
-        .await
     }
 
     /// Reads the files of a stopped workspace, or of a snapshot.

@@ -10,6 +10,7 @@ use super::limits::SCAN_ENTRIES_MAX;
 use super::limits::WARNINGS_MAX;
 use super::path::GuestPath;
 use super::show;
+use crate::work::Work;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
 use base64::Engine as _;
@@ -58,24 +59,30 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]: the workspace is stopped, there is nothing at the path, an option is out of its bounds.
-    pub async fn list_files(&self, path: &GuestPath, options: &ListOptions) -> Result<Value, WorkspaceError> {
-        at_most("the limit of a list", options.limit as u64, LIST_ENTRIES_MAX as u64)?;
-        let include = Globs::new(&globs(&options.include)?);
-        let after = options.cursor.as_deref().map(read_cursor).transpose()?;
-        let tool = Tool::Scan {
-            root: path.to_wire(),
-            exclude: globs(&options.exclude)?,
-            depth_max: (!options.recursive).then_some(1),
-            entries_max: SCAN_ENTRIES_MAX,
-        };
-        let mut run = self.tool(tool, false, Some(format!("file-list {path}"))).await?;
-        let mut page = Page { path, include, after, limit: options.limit, ..Page::new(path) };
-        while let Some(record) = run.next().await? {
-            if !page.take(record) {
-                break;
+    pub fn list_files<'a>(
+        &'a self,
+        path: &'a GuestPath,
+        options: &'a ListOptions,
+    ) -> Work<'a, Result<Value, WorkspaceError>> {
+        Box::pin(async move {
+            at_most("the limit of a list", options.limit as u64, LIST_ENTRIES_MAX as u64)?;
+            let include = Globs::new(&globs(&options.include)?);
+            let after = options.cursor.as_deref().map(read_cursor).transpose()?;
+            let tool = Tool::Scan {
+                root: path.to_wire(),
+                exclude: globs(&options.exclude)?,
+                depth_max: (!options.recursive).then_some(1),
+                entries_max: SCAN_ENTRIES_MAX,
+            };
+            let mut run = self.tool(tool, false, Some(format!("file-list {path}"))).await?;
+            let mut page = Page { path, include, after, limit: options.limit, ..Page::new(path) };
+            while let Some(record) = run.next().await? {
+                if !page.take(record) {
+                    break;
+                }
             }
-        }
-        Ok(page.document(self.folder.id().as_str(), options.recursive))
+            Ok(page.document(self.folder.id().as_str(), options.recursive))
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::path::GuestPath;
 use crate::guest::ToolError;
+use crate::work::Work;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
 use pyro_proto::message::ErrorCode;
@@ -17,15 +18,21 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]: the workspace is stopped, or something on the way is no folder.
-    pub async fn look_at(&self, path: &GuestPath, follow: bool) -> Result<Option<Entry>, WorkspaceError> {
-        let tool = if follow { scan(path, 0) } else { Tool::Stat { path: path.to_wire() } };
-        match self.entries_of(tool).await {
-            Ok(entries) => Ok(entries.into_iter().next()),
-            Err(WorkspaceError::Tool(ToolError::Refused(error))) if error.code == ErrorCode::NotFound => {
-                Ok(None)
+    pub fn look_at<'a>(
+        &'a self,
+        path: &'a GuestPath,
+        follow: bool,
+    ) -> Work<'a, Result<Option<Entry>, WorkspaceError>> {
+        Box::pin(async move {
+            let tool = if follow { scan(path, 0) } else { Tool::Stat { path: path.to_wire() } };
+            match self.entries_of(tool).await {
+                Ok(entries) => Ok(entries.into_iter().next()),
+                Err(WorkspaceError::Tool(ToolError::Refused(error))) if error.code == ErrorCode::NotFound => {
+                    Ok(None)
+                }
+                Err(error) => Err(error),
             }
-            Err(error) => Err(error),
-        }
+        })
     }
 
     /// What is in a folder, by name.

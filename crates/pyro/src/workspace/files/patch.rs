@@ -11,6 +11,7 @@ use crate::patch::ParseOptions;
 use crate::patch::Patch;
 use crate::patch::Status;
 use crate::patch::apply;
+use crate::work::Work;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::files::FilesError;
 use crate::workspace::handle::Workspace;
@@ -46,20 +47,27 @@ impl Workspace {
     /// # Errors
     /// [`WorkspaceError`]: the workspace is stopped, the patch is none or does not fit, a file changed meanwhile, the guest's
     /// disk is full. Nothing is changed then.
-    pub async fn apply_patch(&self, patch: &[u8], options: &PatchOptions) -> Result<Value, WorkspaceError> {
-        let parsing = ParseOptions { strip: options.strip, ..ParseOptions::default() };
-        let patch = Patch::parse_with(patch, &parsing).map_err(FilesError::from)?;
-        let needed = patch.paths_needed().map_err(FilesError::from)?;
-        let fetched: Fetched =
-            self.fetch(&options.directory, needed.iter().map(|needed| needed.path.clone()).collect()).await?;
-        let applying = ApplyOptions { fuzz_max: options.fuzz_max, reverse: options.reverse };
-        let applied = apply(&patch, &fetched, &applying).map_err(FilesError::from)?;
-        if !options.dry_run && !applied.changes.is_empty() {
-            let looked_at: Vec<_> =
-                needed.into_iter().filter(|needed| needed.content).map(|needed| needed.path).collect();
-            self.commit(&options.directory, &looked_at, &fetched, &applied.changes).await?;
-        }
-        Ok(document(self.folder.id().as_str(), options, &applied))
+    pub fn apply_patch<'a>(
+        &'a self,
+        patch: &'a [u8],
+        options: &'a PatchOptions,
+    ) -> Work<'a, Result<Value, WorkspaceError>> {
+        Box::pin(async move {
+            let parsing = ParseOptions { strip: options.strip, ..ParseOptions::default() };
+            let patch = Patch::parse_with(patch, &parsing).map_err(FilesError::from)?;
+            let needed = patch.paths_needed().map_err(FilesError::from)?;
+            let fetched: Fetched = self
+                .fetch(&options.directory, needed.iter().map(|needed| needed.path.clone()).collect())
+                .await?;
+            let applying = ApplyOptions { fuzz_max: options.fuzz_max, reverse: options.reverse };
+            let applied = apply(&patch, &fetched, &applying).map_err(FilesError::from)?;
+            if !options.dry_run && !applied.changes.is_empty() {
+                let looked_at: Vec<_> =
+                    needed.into_iter().filter(|needed| needed.content).map(|needed| needed.path).collect();
+                self.commit(&options.directory, &looked_at, &fetched, &applied.changes).await?;
+            }
+            Ok(document(self.folder.id().as_str(), options, &applied))
+        })
     }
 }
 

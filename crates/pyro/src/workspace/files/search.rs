@@ -16,6 +16,7 @@ use super::show;
 use crate::guest::ToolError;
 use crate::guest::ToolRun;
 use crate::secret::Needles;
+use crate::work::Work;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
 use pyro_proto::limits::MATCH_TEXT_BYTES_MAX;
@@ -74,49 +75,51 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]: the workspace is stopped, the pattern is malformed or too long, it takes too long.
-    pub async fn search_files(
-        &self,
-        path: &GuestPath,
-        options: &SearchOptions,
-    ) -> Result<Value, WorkspaceError> {
-        at_most("a pattern, in bytes,", options.pattern.len() as u64, PATTERN_BYTES_MAX as u64)?;
-        at_most("the number of matches", options.matches_max.into(), MATCHES_MAX.into())?;
-        at_most("lines of context", options.context.into(), CONTEXT_LINES_MAX.into())?;
-        let most = if options.context > 0 { CONTEXT_MATCHES_MAX } else { MATCHES_MAX };
-        let tool = Tool::Search {
-            root: path.to_wire(),
-            pattern: options.pattern.clone(),
-            fixed: options.fixed,
-            ignore_case: options.ignore_case,
-            include: globs(&options.include)?,
-            exclude: globs(&options.exclude)?,
-            matches_max: options.matches_max.min(most),
-        };
-        let needles = self.needles().await?;
-        let run = self.tool(tool, false, Some(format!("file-search {path}"))).await?;
-        let deadline = Duration::from_secs(options.timeout_seconds.into());
-        let result = tokio::time::timeout(deadline, async {
-            let (mut done, warnings) = finish(run).await?;
-            done.matches.iter_mut().for_each(|found| mask(&needles, &mut found.text.0));
-            let mut matches = Vec::new();
-            for found in &done.matches {
-                matches.push(self.describe_match(path, found, options.context).await?);
-            }
-            Ok::<_, WorkspaceError>((done, matches, warnings))
-        });
-        let (done, matches, warnings) = result.await.map_err(|_| ToolError::TimedOut)??;
-        let mut map = serde_json::Map::new();
-        show::put(&mut map, "path", path.as_bytes());
-        let rest = json!({
-            "workspace_id": self.folder.id().as_str(),
-            "count": matches.len(),
-            "matches": matches,
-            "files": done.files,
-            "truncated": done.truncated,
-            "warnings": warnings,
-        });
-        show::merge(&mut map, rest);
-        Ok(map.into())
+    pub fn search_files<'a>(
+        &'a self,
+        path: &'a GuestPath,
+        options: &'a SearchOptions,
+    ) -> Work<'a, Result<Value, WorkspaceError>> {
+        Box::pin(async move {
+            at_most("a pattern, in bytes,", options.pattern.len() as u64, PATTERN_BYTES_MAX as u64)?;
+            at_most("the number of matches", options.matches_max.into(), MATCHES_MAX.into())?;
+            at_most("lines of context", options.context.into(), CONTEXT_LINES_MAX.into())?;
+            let most = if options.context > 0 { CONTEXT_MATCHES_MAX } else { MATCHES_MAX };
+            let tool = Tool::Search {
+                root: path.to_wire(),
+                pattern: options.pattern.clone(),
+                fixed: options.fixed,
+                ignore_case: options.ignore_case,
+                include: globs(&options.include)?,
+                exclude: globs(&options.exclude)?,
+                matches_max: options.matches_max.min(most),
+            };
+            let needles = self.needles().await?;
+            let run = self.tool(tool, false, Some(format!("file-search {path}"))).await?;
+            let deadline = Duration::from_secs(options.timeout_seconds.into());
+            let result = tokio::time::timeout(deadline, async {
+                let (mut done, warnings) = finish(run).await?;
+                done.matches.iter_mut().for_each(|found| mask(&needles, &mut found.text.0));
+                let mut matches = Vec::new();
+                for found in &done.matches {
+                    matches.push(self.describe_match(path, found, options.context).await?);
+                }
+                Ok::<_, WorkspaceError>((done, matches, warnings))
+            });
+            let (done, matches, warnings) = result.await.map_err(|_| ToolError::TimedOut)??;
+            let mut map = serde_json::Map::new();
+            show::put(&mut map, "path", path.as_bytes());
+            let rest = json!({
+                "workspace_id": self.folder.id().as_str(),
+                "count": matches.len(),
+                "matches": matches,
+                "files": done.files,
+                "truncated": done.truncated,
+                "warnings": warnings,
+            });
+            show::merge(&mut map, rest);
+            Ok(map.into())
+        })
     }
 
     async fn describe_match(

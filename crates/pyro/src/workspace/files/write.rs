@@ -3,6 +3,7 @@
 
 use super::path::GuestPath;
 use super::show;
+use crate::work::Work;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
 use pyro_proto::tool::Tool;
@@ -38,20 +39,22 @@ impl Workspace {
     /// # Errors
     /// [`WorkspaceError`]: the workspace is stopped, something else is at the path, the guest's disk is full, the content
     /// cannot be read.
-    pub async fn write_file(
-        &self,
-        path: &GuestPath,
-        content: &mut (dyn AsyncRead + Send + Unpin),
-        options: &WriteOptions,
-    ) -> Result<Value, WorkspaceError> {
-        let mut pieces = Reader { content, piece: vec![0; DATA_BYTES_MAX] };
-        let done = self.write_pieces(path, &mut pieces, options).await?;
-        let mut map = serde_json::Map::new();
-        show::put(&mut map, "path", path.as_bytes());
-        map.insert("workspace_id".to_owned(), self.folder.id().as_str().into());
-        map.insert("bytes_written".to_owned(), done.bytes.into());
-        map.insert("created".to_owned(), done.created.into());
-        Ok(map.into())
+    pub fn write_file<'a>(
+        &'a self,
+        path: &'a GuestPath,
+        content: &'a mut (dyn AsyncRead + Send + Unpin),
+        options: &'a WriteOptions,
+    ) -> Work<'a, Result<Value, WorkspaceError>> {
+        Box::pin(async move {
+            let mut pieces = Reader { content, piece: vec![0; DATA_BYTES_MAX] };
+            let done = self.write_pieces(path, &mut pieces, options).await?;
+            let mut map = serde_json::Map::new();
+            show::put(&mut map, "path", path.as_bytes());
+            map.insert("workspace_id".to_owned(), self.folder.id().as_str().into());
+            map.insert("bytes_written".to_owned(), done.bytes.into());
+            map.insert("created".to_owned(), done.created.into());
+            Ok(map.into())
+        })
     }
 
     /// Writes a file as [`Self::write_file`] does.

@@ -7,6 +7,7 @@ use super::manifest::Of;
 use super::read::Pack;
 use crate::config::Config;
 use crate::identity;
+use crate::work::Work;
 use crate::workspace::advance::Advance;
 use crate::workspace::advance::Counted;
 use crate::workspace::disk::blocking;
@@ -64,26 +65,28 @@ impl Workspaces {
     ///
     /// # Errors
     /// [`PackError`], with nothing left.
-    pub async fn unpack(&self, spec: UnpackSpec, told: Advance) -> Result<Unpacked, WorkspaceError> {
-        let path = spec.input.clone();
-        let bytes_max = spec.bytes_max;
-        let opened = blocking(move || {
-            let file = File::open(&path).map_err(|source| WorkspaceError::Input { path, source })?;
-            let (pack, manifest) = Pack::open(file)?;
-            manifest.check(bytes_max)?;
-            Ok((pack, manifest))
-        });
-        let (pack, mut manifest) = opened.await?;
-        let memory_left_out = !spec.memory && manifest.leave_memory_out();
-        if let Some(engine) = &manifest.engine
-            && *engine != fingerprint(&self.config).await?
-        {
-            return Err(PackError::Engine.into());
-        }
-        let all = self.clone();
-        let folder = blocking(move || all.build(pack, &manifest, spec.name, told)).await?;
-        event::note(&self.config, folder.id(), "workspace_unpacked", None);
-        Ok(Unpacked { workspace: self.at(folder), memory_left_out })
+    pub fn unpack(&self, spec: UnpackSpec, told: Advance) -> Work<'_, Result<Unpacked, WorkspaceError>> {
+        Box::pin(async move {
+            let path = spec.input.clone();
+            let bytes_max = spec.bytes_max;
+            let opened = blocking(move || {
+                let file = File::open(&path).map_err(|source| WorkspaceError::Input { path, source })?;
+                let (pack, manifest) = Pack::open(file)?;
+                manifest.check(bytes_max)?;
+                Ok((pack, manifest))
+            });
+            let (pack, mut manifest) = opened.await?;
+            let memory_left_out = !spec.memory && manifest.leave_memory_out();
+            if let Some(engine) = &manifest.engine
+                && *engine != fingerprint(&self.config).await?
+            {
+                return Err(PackError::Engine.into());
+            }
+            let all = self.clone();
+            let folder = blocking(move || all.build(pack, &manifest, spec.name, told)).await?;
+            event::note(&self.config, folder.id(), "workspace_unpacked", None);
+            Ok(Unpacked { workspace: self.at(folder), memory_left_out })
+        })
     }
 
     fn build(

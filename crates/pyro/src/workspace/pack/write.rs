@@ -11,6 +11,7 @@ use super::manifest::Manifest;
 use super::manifest::Of;
 use super::manifest::Part;
 use crate::machine::Snapshot;
+use crate::work::Work;
 use crate::workspace::advance::Advance;
 use crate::workspace::advance::Counted;
 use crate::workspace::control::connection;
@@ -101,18 +102,20 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]; nothing is then left at the output.
-    pub async fn pack(&self, spec: PackSpec, told: Advance) -> Result<PackReport, WorkspaceError> {
-        let output = Output::create(&spec.output)?;
-        match self.access_stopped() {
-            Ok(access) => {
-                let (began, detail) = (Instant::now(), spec.memory.then(|| "with memory".to_owned()));
-                let packed = self.pack_stopped(spec, output, access, told).await;
-                self.note("pack", detail, packed.as_ref().err(), began);
-                packed
+    pub fn pack(&self, spec: PackSpec, told: Advance) -> Work<'_, Result<PackReport, WorkspaceError>> {
+        Box::pin(async move {
+            let output = Output::create(&spec.output)?;
+            match self.access_stopped() {
+                Ok(access) => {
+                    let (began, detail) = (Instant::now(), spec.memory.then(|| "with memory".to_owned()));
+                    let packed = self.pack_stopped(spec, output, access, told).await;
+                    self.note("pack", detail, packed.as_ref().err(), began);
+                    packed
+                }
+                Err(WorkspaceError::Running { .. }) => self.pack_running(spec, output, told).await,
+                Err(error) => Err(error),
             }
-            Err(WorkspaceError::Running { .. }) => self.pack_running(spec, output, told).await,
-            Err(error) => Err(error),
-        }
+        })
     }
 
     async fn pack_stopped(

@@ -6,6 +6,7 @@ use super::ServiceRecord;
 use super::ServiceSpec;
 use super::store;
 use crate::run::RunIo;
+use crate::work::Work;
 use crate::workspace::control::connection;
 use crate::workspace::control::connection::Incoming;
 use crate::workspace::control::message::Request;
@@ -47,13 +48,15 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`].
-    pub async fn services(&self) -> Result<Vec<ServiceRecord>, WorkspaceError> {
-        match connection::call(&self.config, &self.folder, Request::Services).await {
-            Err(WorkspaceError::NotRunning { .. }) => {}
-            other => return other,
-        }
-        self.folder.load()?;
-        Ok(store::all(&self.folder, false).into_iter().map(|known| known.record).collect())
+    pub fn services(&self) -> Work<'_, Result<Vec<ServiceRecord>, WorkspaceError>> {
+        Box::pin(async move {
+            match connection::call(&self.config, &self.folder, Request::Services).await {
+                Err(WorkspaceError::NotRunning { .. }) => {}
+                other => return other,
+            }
+            self.folder.load()?;
+            Ok(store::all(&self.folder, false).into_iter().map(|known| known.record).collect())
+        })
     }
 
     /// The names of all services that are known on the disk, without asking anybody.

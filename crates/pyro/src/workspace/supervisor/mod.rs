@@ -37,6 +37,7 @@ mod tests;
 mod tool;
 mod vault;
 
+use crate::work::Work;
 pub(in crate::workspace) use keep::reset_of;
 pub(in crate::workspace) use order::Line;
 pub use order::Order;
@@ -168,34 +169,36 @@ impl Drop for InUse {
 /// that started it.
 ///
 /// `lock` is the workspace's lock, inherited; `report` is where whoever started this process waits for word.
-pub async fn supervise(order: Order, lock: File, report: File) -> ExitCode {
-    let mut report = Report::new(report);
-    // Held until the process ends, whatever happens to it.
-    let lock = FolderLock::inherited(lock);
-    let (signals, supervisor) = match start(order, &mut report).await {
-        Ok(started) => started,
-        Err(error) => {
-            report.failed(&error);
-            return ExitCode::FAILURE;
+pub fn supervise(order: Order, lock: File, report: File) -> Work<'static, ExitCode> {
+    Box::pin(async move {
+        let mut report = Report::new(report);
+        // Held until the process ends, whatever happens to it.
+        let lock = FolderLock::inherited(lock);
+        let (signals, supervisor) = match start(order, &mut report).await {
+            Ok(started) => started,
+            Err(error) => {
+                report.failed(&error);
+                return ExitCode::FAILURE;
+            }
+        };
+        let listener = match supervisor.listen() {
+            Ok(listener) => listener,
+            Err(error) => {
+                supervisor.machine.lock().await.kill().await;
+                report.failed(&error.into());
+                return ExitCode::FAILURE;
+            }
+        };
+        supervisor.open_ports(&mut report);
+        report.ready();
+        supervisor.serve(listener, signals, report.gone()).await;
+        if supervisor.document().stage == Stage::Creating {
+            // Whoever was making it is gone, or has given up.
+            Keyring::of(&supervisor.config, supervisor.folder.id()).clear(&supervisor.document());
+            let _ = supervisor.folder.clone().remove(&lock);
         }
-    };
-    let listener = match supervisor.listen() {
-        Ok(listener) => listener,
-        Err(error) => {
-            supervisor.machine.lock().await.kill().await;
-            report.failed(&error.into());
-            return ExitCode::FAILURE;
-        }
-    };
-    supervisor.open_ports(&mut report);
-    report.ready();
-    supervisor.serve(listener, signals, report.gone()).await;
-    if supervisor.document().stage == Stage::Creating {
-        // Whoever was making it is gone, or has given up.
-        Keyring::of(&supervisor.config, supervisor.folder.id()).clear(&supervisor.document());
-        let _ = supervisor.folder.clone().remove(&lock);
-    }
-    ExitCode::SUCCESS
+        ExitCode::SUCCESS
+    })
 }
 
 async fn start(

@@ -16,6 +16,7 @@ use crate::tree::Rules;
 use crate::tree::WalkOptions;
 use crate::tree::Walker;
 use crate::tree::Warnings;
+use crate::work::Work;
 use crate::workspace::error::StoreError;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
@@ -84,73 +85,79 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]; files that had come over by then stay.
-    pub async fn pull(&self, spec: &PullSpec, moved: Moved<'_>) -> Result<PullReport, WorkspaceError> {
-        let root = guest_path(spec.source.as_bytes());
-        let failed = |source| WorkspaceError::Output { path: spec.target.clone(), source };
-        if !spec.dry_run {
-            std::fs::create_dir_all(&spec.target).map_err(failed)?;
-        }
-        let remote = self.scan(&root).await?;
-        if remote.first().is_none_or(|first| first.kind != EntryKind::Directory) {
-            let reason = "it is no folder of the guest".to_owned();
-            return Err(WorkspaceError::Unsuitable { path: spec.source.clone().into(), reason });
-        }
-        let (local, rules) = self.look(spec).await?;
-        if spec.keep_kinds {
-            check_kinds(&remote, local.values())?;
-        }
-        let mut report = PullReport {
-            source: String::from_utf8_lossy(&root).into_owned(),
-            target: spec.target.clone(),
-            ..PullReport::default()
-        };
-        compare(&remote, &local, &|path, folder| rules.excludes(path, folder), &mut report);
-        if spec.mirror {
-            report.deleted = deletions(spec.target.clone(), gone(&remote, &local)).await?;
-        }
-        if spec.dry_run || (report.received.is_empty() && report.deleted.is_empty()) {
-            return Ok(report);
-        }
-        let send = Tool::Send {
-            root: ByteString(root),
-            exclude: Vec::new(),
-            listed: true,
-            bytes_max: spec.bytes_max,
-        };
-        let mut run = self.tool(send, true, Some(format!("sync_pull {}", report.source))).await?;
-        let input = run.take_input();
-        let paths = report.received.clone();
-        let ask = async {
-            let Some(mut input) = input else { return };
-            for path in paths {
-                if input.send(&Record::Path(path)).await.is_err() {
-                    return;
+    pub fn pull<'a>(
+        &'a self,
+        spec: &'a PullSpec,
+        moved: Moved<'a>,
+    ) -> Work<'a, Result<PullReport, WorkspaceError>> {
+        Box::pin(async move {
+            let root = guest_path(spec.source.as_bytes());
+            let failed = |source| WorkspaceError::Output { path: spec.target.clone(), source };
+            if !spec.dry_run {
+                std::fs::create_dir_all(&spec.target).map_err(failed)?;
+            }
+            let remote = self.scan(&root).await?;
+            if remote.first().is_none_or(|first| first.kind != EntryKind::Directory) {
+                let reason = "it is no folder of the guest".to_owned();
+                return Err(WorkspaceError::Unsuitable { path: spec.source.clone().into(), reason });
+            }
+            let (local, rules) = self.look(spec).await?;
+            if spec.keep_kinds {
+                check_kinds(&remote, local.values())?;
+            }
+            let mut report = PullReport {
+                source: String::from_utf8_lossy(&root).into_owned(),
+                target: spec.target.clone(),
+                ..PullReport::default()
+            };
+            compare(&remote, &local, &|path, folder| rules.excludes(path, folder), &mut report);
+            if spec.mirror {
+                report.deleted = deletions(spec.target.clone(), gone(&remote, &local)).await?;
+            }
+            if spec.dry_run || (report.received.is_empty() && report.deleted.is_empty()) {
+                return Ok(report);
+            }
+            let send = Tool::Send {
+                root: ByteString(root),
+                exclude: Vec::new(),
+                listed: true,
+                bytes_max: spec.bytes_max,
+            };
+            let mut run = self.tool(send, true, Some(format!("sync_pull {}", report.source))).await?;
+            let input = run.take_input();
+            let paths = report.received.clone();
+            let ask = async {
+                let Some(mut input) = input else { return };
+                for path in paths {
+                    if input.send(&Record::Path(path)).await.is_err() {
+                        return;
+                    }
                 }
-            }
-            let _ = input.finish().await;
-        };
-        let needles = Arc::new(self.needles().await?);
-        let mut records =
-            Pulled { deleted: report.deleted.iter().cloned().collect(), rest: FromGuest::new(run) };
-        let options = ExtractOptions {
-            links: spec.links,
-            mirror: spec.mirror,
-            bytes_max: spec.bytes_max,
-            ..ExtractOptions::default()
-        };
-        let target = spec.target.clone();
-        let make = move |next: &mut dyn FnMut() -> Option<Record>| {
-            let mut extractor = Extractor::update(&target, options).map_err(boxed)?;
-            while let Some(record) = next() {
-                extractor.record(record).map_err(boxed)?;
-            }
-            extractor.finish().map_err(boxed)
-        };
-        let ((), done) = tokio::join!(ask, receive_tree(&mut records, needles, make, moved));
-        let done = done?;
-        report.bytes_written = done.bytes;
-        report.warnings.absorb(done.warnings);
-        Ok(report)
+                let _ = input.finish().await;
+            };
+            let needles = Arc::new(self.needles().await?);
+            let mut records =
+                Pulled { deleted: report.deleted.iter().cloned().collect(), rest: FromGuest::new(run) };
+            let options = ExtractOptions {
+                links: spec.links,
+                mirror: spec.mirror,
+                bytes_max: spec.bytes_max,
+                ..ExtractOptions::default()
+            };
+            let target = spec.target.clone();
+            let make = move |next: &mut dyn FnMut() -> Option<Record>| {
+                let mut extractor = Extractor::update(&target, options).map_err(boxed)?;
+                while let Some(record) = next() {
+                    extractor.record(record).map_err(boxed)?;
+                }
+                extractor.finish().map_err(boxed)
+            };
+            let ((), done) = tokio::join!(ask, receive_tree(&mut records, needles, make, moved));
+            let done = done?;
+            report.bytes_written = done.bytes;
+            report.warnings.absorb(done.warnings);
+            Ok(report)
+        })
     }
 }
 

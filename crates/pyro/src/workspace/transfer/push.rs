@@ -26,6 +26,7 @@ use crate::tree::Rules;
 use crate::tree::WalkOptions;
 use crate::tree::Walker;
 use crate::tree::Warnings;
+use crate::work::Work;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::handle::Workspace;
 use pyro_proto::ByteString;
@@ -102,17 +103,24 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`]; the guest's files are then as they were.
-    pub async fn push(&self, spec: &PushSpec, moved: Moved<'_>) -> Result<PushReport, WorkspaceError> {
-        let root = guest_path(spec.destination.as_bytes());
-        match seed::open_path(&spec.source)? {
-            Source::Folder { path } => self.push_folder(spec, path, root, moved).await,
-            archive if spec.dry_run || spec.mirror || !spec.exclude.is_empty() => {
-                drop(archive);
-                let reason = "of an archive all is pushed, without mirror, exclusions or dry run".to_owned();
-                Err(WorkspaceError::Unsuitable { path: spec.source.clone(), reason })
+    pub fn push<'a>(
+        &'a self,
+        spec: &'a PushSpec,
+        moved: Moved<'a>,
+    ) -> Work<'a, Result<PushReport, WorkspaceError>> {
+        Box::pin(async move {
+            let root = guest_path(spec.destination.as_bytes());
+            match seed::open_path(&spec.source)? {
+                Source::Folder { path } => self.push_folder(spec, path, root, moved).await,
+                archive if spec.dry_run || spec.mirror || !spec.exclude.is_empty() => {
+                    drop(archive);
+                    let reason =
+                        "of an archive all is pushed, without mirror, exclusions or dry run".to_owned();
+                    Err(WorkspaceError::Unsuitable { path: spec.source.clone(), reason })
+                }
+                archive => self.push_archive(spec, archive, root, moved).await,
             }
-            archive => self.push_archive(spec, archive, root, moved).await,
-        }
+        })
     }
 
     /// Unpacks an archive that comes as a stream, plain or compressed, into a folder of the guest.
