@@ -34,6 +34,7 @@ use super::snapshots::NewSnapshot;
 use super::snapshots::SnapshotDocument;
 use super::transfer;
 use crate::config::Config;
+use crate::host_path::HostPath;
 use crate::identity;
 use crate::limits::TtlSeconds;
 use crate::machine::MachineError;
@@ -44,6 +45,7 @@ use crate::run::RunObserver;
 use crate::state;
 use crate::template::Kind;
 use crate::template::Template;
+use crate::tree::GitSource;
 use pyro_image::Cancel;
 use pyro_image::ImageError;
 use pyro_image::ImageStore;
@@ -86,9 +88,11 @@ pub enum SeedSource {
     /// Nowhere.
     Empty,
     /// A folder, or a tar archive, plain or compressed.
-    Path(std::path::PathBuf),
+    Path(HostPath),
     /// A local git repository: a path or `git+file://` address, with `#REF` behind it for a branch, tag or commit.
     Git(String),
+    /// The same, of which the parts are known.
+    Repository(GitSource),
 }
 
 impl CreateSpec {
