@@ -71,9 +71,9 @@ impl HostPath {
     }
 
     /// A text of such a program, with the path as people call it.
-    pub(crate) fn told(&self, text: &str) -> String {
+    pub(crate) fn told(&self, text: String) -> String {
         match &self.held {
-            None => text.to_owned(),
+            None => text,
             Some(_) => {
                 let (path, shown) = (self.path_for_children(), self.shown.to_string_lossy());
                 text.replace(&*path.to_string_lossy(), &shown)
@@ -140,7 +140,7 @@ mod tests {
         symlink(&secret, &folder).unwrap();
         assert_eq!(fs::read_to_string(found.path().join("name")).unwrap(), "folder");
         assert_eq!(found.shown(), folder);
-        let told = found.told(&format!("no {}/x", found.path_for_children().display()));
+        let told = found.told(format!("no {}/x", found.path_for_children().display()));
         assert_eq!(told, format!("no {}/x", folder.display()));
     }
 
@@ -164,7 +164,7 @@ mod tests {
     fn a_name_is_only_a_name() {
         let plain = HostPath::from("a");
         assert_eq!(
-            (plain.path(), plain.shown(), plain.told("a")),
+            (plain.path(), plain.shown(), plain.told("a".to_owned())),
             (Path::new("a"), Path::new("a"), "a".to_owned())
         );
         assert_eq!(plain.absolute().unwrap().path(), std::path::absolute("a").unwrap());

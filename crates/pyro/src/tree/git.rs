@@ -168,14 +168,14 @@ impl Work<'_> {
     }
 
     fn failed(&self, step: &'static str, ended: Ended) -> GitError {
-        GitError::Step { step, path: self.named.shown().to_owned(), said: self.named.told(&ended.said) }
+        GitError::Step { step, path: self.named.shown().to_owned(), said: self.named.told(ended.said) }
     }
 
     /// Asks the repository what it has.
     fn look(&self) -> Result<Advertised, GitError> {
         let none = |said: String| GitError::NotARepository {
             path: self.named.shown().to_owned(),
-            said: self.named.told(&said),
+            said: self.named.told(said),
         };
         if !self.repository.is_dir() {
             return Err(none("it is no folder".to_owned()));

@@ -123,17 +123,18 @@ impl Workspace {
         output: Output,
         spec: DiskExportSpec,
     ) -> Result<DiskExport, WorkspaceError> {
+        let DiskExportSpec { output: path, zstd, .. } = spec;
         let metadata = output.file.metadata();
-        let metadata = metadata
-            .map_err(|source| WorkspaceError::Output { path: spec.output.shown().to_owned(), source })?;
+        let metadata =
+            metadata.map_err(|source| WorkspaceError::Output { path: path.shown().to_owned(), source })?;
         output.keep()?;
         Ok(DiskExport {
             workspace_id: self.id().to_string(),
-            output_path: spec.output.shown().to_owned(),
+            output_path: path.shown().to_owned(),
             size_bytes: built.size_bytes,
             bytes_written: metadata.blocks() * 512,
             entries: built.entries,
-            zstd: spec.zstd,
+            zstd,
         })
     }
 }
