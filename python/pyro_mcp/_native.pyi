@@ -5,6 +5,8 @@ from typing import TypedDict, final
 
 __version__: str
 
+def in_terms_of_methods(text: str) -> str: ...
+
 class OperationError(Exception):
     """A failure: ``args`` are its code, its text and its hint."""
 

@@ -3,6 +3,8 @@
 import inspect
 import json
 import pathlib
+import re
+import tempfile
 import unittest
 
 import pyro_mcp
@@ -96,6 +98,50 @@ class Errors(unittest.TestCase):
         self.assertGreater(len(codes), 100)
         without = [code for code in codes if errors.kind_of(code) is pyro_mcp.PyroError]
         self.assertEqual(without, [])
+
+    def test_hints_name_methods_that_there_are(self):
+        """Every command that the library names in quotes, wherever it does, and every tool that an operation names."""
+        crates = pathlib.Path(__file__, "../../../crates").resolve()
+        lines = [
+            line
+            for room in ("pyro", "pyro-image", "pyro-engine")
+            for file in (crates / room / "src").rglob("*.rs")
+            for line in file.read_text().splitlines()
+            if re.search("['`]pyro ", line) and not line.lstrip().startswith("//")
+        ]
+        self.assertGreater(len(lines), 40)
+        told = [_native.in_terms_of_methods(line) for line in lines]
+        told += [_native.in_terms_of_methods(f"{tool} does it") for tool in _native.Client.names()]
+        named = {name for line in told for name in re.findall(r"\b((?:pyro|workspace)(?:\.\w+)+)\([^)]", line)}
+        self.assertGreater(len(named), 40)
+        self.assertEqual([name for name in sorted(named) if not self.is_method(name)], [])
+        left = {command for line in told for command in re.findall("['`](pyro (?:workspace|env) [a-z -]*)", line)}
+        self.assertEqual(left, self.WITHOUT_METHOD)
+
+    WITHOUT_METHOD = frozenset(
+        {
+            "pyro workspace job list",
+            "pyro workspace pack",
+            "pyro workspace service restart",
+            "pyro workspace shell list",
+        }
+    )
+
+    @staticmethod
+    def is_method(name):
+        object_, *path = name.split(".")
+        kind = {"pyro": Pyro, "workspace": sandbox.Workspace}[object_]
+        parts_of = {"files": parts.Files, "ports": parts.Ports, "secrets": parts.Secrets}
+        for part in path[:-1]:
+            kind = parts_of[part]
+        return callable(getattr(kind, path[-1], None))
+
+    def test_a_failure_of_the_library_names_methods(self):
+        with tempfile.TemporaryDirectory() as home:
+            with self.assertRaises(pyro_mcp.PyroError) as raised:
+                Pyro(base_dir=home).status_workspace("nobody")
+        self.assertEqual(raised.exception.code, "workspace_unknown")
+        self.assertIn("pyro.list_workspaces(...)", raised.exception.hint)
 
     def test_a_code_that_is_not_known_yet_is_still_a_failure(self):
         error = errors.error_from("quite_new", "it did", "do not")

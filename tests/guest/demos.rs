@@ -80,5 +80,8 @@ fn a_server_that_is_not_there_or_not_spoken_to_is_said() {
     let failed = home.run(["demo", "ollama", "--base-url", &url]);
     failed.fails_with(1, "model_failed", "connecting");
     home.run(["demo", "ollama", "--base-url", "https://models.example/v1"]).fails_with(2, "usage", "https");
+    // What holds for every command may stand before it.
+    let flags = ["demo", "--engine", "auto", "ollama", "--base-url", "https://models.example/v1"];
+    home.run(flags).fails_with(2, "usage", "https");
     home.run(["demo", "--network", "ollama"]).fails_with(2, "usage", "--network");
 }

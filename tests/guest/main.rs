@@ -29,6 +29,8 @@ mod load;
 mod mcp;
 mod mcp_node;
 mod mcp_python;
+mod mcp_server;
+mod mcp_story;
 mod one_shot;
 mod output;
 mod packs;

@@ -18,6 +18,8 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 /// A workspace of this server, made with these arguments and an environment.
 fn workspace(client: &mut McpClient, mut arguments: Value) -> String {
@@ -266,7 +268,70 @@ fn only_the_named_folder_of_the_host_is_reached() {
     client.call("workspace_export", out("out.txt"));
     assert_eq!(fs::read_to_string(root.join("out.txt")).unwrap(), "out\n");
     assert_eq!(fs::read_to_string(home.home().join("private")).unwrap(), "nobody's business\n");
+    nothing_outside_is_reached_while_names_change(&home, &mut client, &id);
     client.close();
+}
+
+/// Ends a thread that looks at it, also when the test fails.
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A folder below the root and a link that leads out of it are exchanged again and again while tools use them.
+fn nothing_outside_is_reached_while_names_change(home: &Sandbox, client: &mut McpClient, id: &str) {
+    const ROUNDS: usize = 15;
+    let (root, outside) = (home.home().join("project"), home.home().join("outside"));
+    let (folder, link) = (root.join("folder"), root.join("leak"));
+    for path in [&folder, &outside] {
+        fs::create_dir(path).unwrap();
+    }
+    fs::write(folder.join("whose"), "ours\n").unwrap();
+    fs::write(outside.join("whose"), "theirs\n").unwrap();
+    std::os::unix::fs::symlink("../outside", &link).unwrap();
+    let is_over = AtomicBool::new(false);
+    let mut done = 0;
+    std::thread::scope(|scope| {
+        let _ends = SetWhenDropped(&is_over);
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(rustix::fs::CWD, &folder, rustix::fs::CWD, &link, exchange)
+                    .unwrap();
+            }
+        });
+        for round in 0..ROUNDS {
+            let calls = [
+                (
+                    "workspace_export",
+                    json!({ "workspace_id": id, "path": "out.txt", "output_path": format!("folder/out-{round}") }),
+                ),
+                (
+                    "workspace_sync_pull",
+                    json!({ "workspace_id": id, "source": "/workspace", "target_path": format!("folder/pulled-{round}") }),
+                ),
+                (
+                    "workspace_sync_push",
+                    json!({ "workspace_id": id, "source_path": "folder", "dest": format!("/tmp/pushed-{round}") }),
+                ),
+                ("workspace_sync_push", json!({ "workspace_id": id, "source_path": "folder/missing" })),
+            ];
+            for (tool, arguments) in calls {
+                let told = client.outcome(tool, arguments);
+                done += usize::from(told.is_ok());
+                let (Ok(document) | Err(document)) = told;
+                assert!(!document.to_string().contains("/proc/"), "{tool}: {document}");
+            }
+        }
+    });
+    assert!(done > 0, "nothing came through at all");
+    let names: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["whose"], "something was written outside");
+    let seen = exec(client, id, "cat /tmp/pushed-*/whose 2>/dev/null | sort -u");
+    assert!(!seen["stdout"].as_str().unwrap().contains("theirs"), "{seen}");
 }
 
 #[test]

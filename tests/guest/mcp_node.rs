@@ -2,6 +2,9 @@
 //! suite over HTTP, as far as it applies. What they are is in `tests/clients`.
 
 use crate::debian;
+use crate::mcp_server;
+use crate::mcp_server::HttpServer;
+use crate::mcp_story;
 use pyro_testkit::Outcome;
 use pyro_testkit::Sandbox;
 use pyro_testkit::node;
@@ -42,33 +45,6 @@ impl Drop for Running {
     }
 }
 
-/// A server over HTTP.
-struct Server {
-    process: Child,
-    url: String,
-    token: String,
-}
-
-impl Server {
-    fn start(home: &Sandbox) -> Self {
-        let mut command = home.pyro(["mcp", "serve", "--ephemeral", "--http", "127.0.0.1:0"]);
-        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let mut after = |name: &str| {
-            let line = lines.find(|line| line.starts_with("[mcp] ") && line.contains(name)).unwrap();
-            line.split_once(name).unwrap().1.to_owned()
-        };
-        let (url, token) = (after("url="), after("token="));
-        Self { process, url, token }
-    }
-
-    fn stop(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(self.process.wait().unwrap().success());
-    }
-}
-
 /// The inspector, with these arguments, and what it prints.
 fn inspected(home: &Sandbox, arguments: &[&str]) -> Value {
     let mut inspector = Command::new("node");
@@ -80,56 +56,61 @@ fn inspected(home: &Sandbox, arguments: &[&str]) -> Value {
     Outcome::of(&mut inspector).succeeds().json()
 }
 
-/// Lists, describes and calls, wherever the server is.
-fn inspect(home: &Sandbox, server: &[&str]) {
-    let of = |method: &[&str]| inspected(home, &[server, &["--method"], method].concat());
-    let called = |tool: &str, arguments: &[&str]| {
-        let named = arguments.iter().flat_map(|argument| ["--tool-arg", *argument]);
-        let words: Vec<&str> = ["tools/call", "--tool-name", tool].into_iter().chain(named).collect();
-        let mut answer = of(&words);
-        assert_eq!(answer["isError"], false, "{tool}: {answer}");
-        answer["structuredContent"].take()
-    };
+/// Lists, describes and calls every tool, wherever the server is: `target` says where, in front of the options and behind them.
+fn inspect(home: &Sandbox, target: [&[&str]; 2]) {
+    mcp_story::prepare(home);
+    let of = |method: &[&str]| inspected(home, &[target[0], &["--method"], method, target[1]].concat());
     let tools = of(&["tools/list"]);
-    assert!(tools["tools"].as_array().unwrap().len() >= 43, "{tools}");
+    let tools = tools["tools"].as_array().unwrap();
+    for tool in tools {
+        let is_described = ["title", "description"].iter().all(|field| tool[field].is_string());
+        assert!(is_described && tool["inputSchema"]["type"] == "object", "{tool}");
+    }
     assert_eq!(of(&["prompts/list"])["prompts"].as_array().unwrap().len(), 5);
     assert_eq!(of(&["resources/templates/list"])["resourceTemplates"].as_array().unwrap().len(), 3);
-    assert_eq!(called("workspace_list", &["limit=5"])["count"], 0);
-    let ran =
-        called("vm_run", &["environment=debian:12", "command=echo hello; exit 4", "timeout_seconds=120"]);
-    assert_eq!((&ran["stdout"], &ran["exit_code"]), (&"hello\n".into(), &4.into()), "{ran}");
     let refused = of(&["tools/call", "--tool-name", "workspace_status", "--tool-arg", "workspace_id=nobody"]);
     assert_eq!(
         (&refused["isError"], &refused["structuredContent"]["code"]),
         (&true.into(), &"workspace_unknown".into())
     );
+    let names = tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect();
+    mcp_story::tell(home, &names, |tool, arguments| {
+        // It takes each value as JSON, if it is any.
+        let pairs = arguments.as_object().unwrap().iter().map(|(name, value)| format!("{name}={value}"));
+        let pairs: Vec<String> = pairs.flat_map(|pair| ["--tool-arg".to_owned(), pair]).collect();
+        let pairs: Vec<&str> = pairs.iter().map(String::as_str).collect();
+        let mut answer = of(&[&["tools/call", "--tool-name", tool], &pairs[..]].concat());
+        assert_eq!(answer["isError"], false, "{tool}: {answer}");
+        answer["structuredContent"].take()
+    });
+    mcp_story::check(home);
 }
 
 #[test]
-fn the_inspector_lists_and_calls_over_stdio() {
+fn the_inspector_calls_every_tool_over_stdio() {
     let home = debian();
-    let server = home.pyro(["mcp", "serve", "--ephemeral"]);
+    let server = mcp_server::command(&home, &[]);
     let words: Vec<&str> = [server.get_program()]
         .into_iter()
         .chain(server.get_args())
         .map(|word| word.to_str().unwrap())
         .collect();
-    inspect(&home, &words);
+    inspect(&home, [&words[..1], &[&["--"], &words[1..]].concat()]);
 }
 
 #[test]
-fn the_inspector_lists_and_calls_over_http() {
+fn the_inspector_calls_every_tool_over_http() {
     let home = debian();
-    let server = Server::start(&home);
+    let server = HttpServer::start(&home);
     let header = format!("Authorization: Bearer {}", server.token);
-    inspect(&home, &[&server.url, "--transport", "http", "--header", &header]);
+    inspect(&home, [&[&server.url, "--transport", "http", "--header", &header], &[]]);
     server.stop();
 }
 
 #[test]
 fn the_conformance_suite_passes_as_far_as_it_applies() {
     let home = debian();
-    let server = Server::start(&home);
+    let server = HttpServer::start(&home);
     let mut proxy = Command::new("node");
     let base = server.url.strip_suffix("/mcp").unwrap();
     let mut proxy =

@@ -7,6 +7,8 @@ mod disk;
 mod ext4;
 #[path = "../../fuzz/bodies/frame.rs"]
 mod frame;
+#[path = "../../fuzz/bodies/pack.rs"]
+mod pack;
 #[path = "../../fuzz/bodies/patch.rs"]
 mod patch;
 #[path = "../../fuzz/bodies/qcow2.rs"]
@@ -39,6 +41,15 @@ fn ext4_seeds() -> Result<(), Box<dyn Error>> {
 #[test]
 fn frame_seeds() -> Result<(), Box<dyn Error>> {
     run_seeds("frame", 8, frame::body)
+}
+
+#[test]
+fn pack_seeds() -> Result<(), Box<dyn Error>> {
+    // The others are this one, hurt; if it were refused they would say nothing.
+    let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/pack/plain");
+    let plain = std::fs::read(plain)?;
+    assert_eq!(pyro::workspace::check_pack(&pack::file(plain[0], &plain[1..])[..], 100)?, 7);
+    run_seeds("pack", 8, pack::body)
 }
 
 #[test]

@@ -21,7 +21,6 @@ use crate::spawn;
 use crate::status;
 use crate::stdio::window;
 use crate::sys::signal;
-use crate::tools;
 use pyro_proto::Frame;
 use pyro_proto::exec::ExecSpec;
 use pyro_proto::exec::PtySize;
@@ -208,7 +207,7 @@ impl Agent {
         if self.stillness.is_shutting_down() {
             return Err(refuse(ErrorCode::Quiesced, "the guest is shutting down"));
         }
-        if self.hold.is_held() && tools::writes(&spec.tool) {
+        if self.hold.is_held() && spec.tool.writes() {
             // It would hang in the kernel, where nothing can end it.
             return Err(refuse(ErrorCode::Busy, "writes to the guest's disk are held"));
         }

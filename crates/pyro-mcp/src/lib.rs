@@ -1,5 +1,6 @@
 //! What can be done with pyro, as a table of named operations ([`operations`]), and the MCP server that offers them as tools
-//! ([`server`]), and how programs that use such servers are told of it ([`hosts`]).
+//! ([`server`]), how programs that use such servers are told of it ([`hosts`]), and what each reader calls a command
+//! ([`wording`]).
 //!
 //! The table is the one place that knows an operation's arguments, their defaults and their schema; MCP and Python both
 //! call it. This crate must not print, read the environment, or decide what the library would decide.
@@ -7,3 +8,4 @@
 pub mod hosts;
 pub mod operations;
 pub mod server;
+pub mod wording;

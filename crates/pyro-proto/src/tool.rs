@@ -182,6 +182,30 @@ pub enum Tool {
     Recover,
 }
 
+impl Tool {
+    /// Whether it may write to the guest's disk.
+    pub const fn writes(&self) -> bool {
+        match self {
+            Self::Receive { .. }
+            | Self::Write { .. }
+            | Self::Move { .. }
+            | Self::Delete { .. }
+            | Self::MakeDirectory { .. }
+            | Self::RemoveDirectory { .. }
+            | Self::MakeLink { .. }
+            | Self::Change { .. }
+            | Self::Sync
+            | Self::Recover => true,
+            Self::Scan { .. }
+            | Self::Hash { .. }
+            | Self::Send { .. }
+            | Self::Read { .. }
+            | Self::Stat { .. }
+            | Self::Search { .. } => false,
+        }
+    }
+}
+
 /// What a scan or send found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanDone {

@@ -4,12 +4,14 @@ use crate::call::Call;
 use crate::exec::Asked;
 use crate::exec::Exec;
 use crate::failure::Failure;
+use crate::methods::METHODS;
 use pyo3::prelude::*;
 use pyro_mcp::operations::OperationError;
 use pyro_mcp::operations::Operations;
 use pyro_mcp::operations::Rules;
 use pyro_mcp::operations::Silent;
 use pyro_mcp::operations::table;
+use pyro_mcp::wording::in_terms_of;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -49,7 +51,7 @@ impl Client {
         let operations = self.operations.clone();
         Call::begin(async move {
             let done = operations.call(&name, arguments, &Silent).await;
-            done.map(|value| value.to_string()).map_err(Failure::from)
+            done.map(|value| in_terms_of(METHODS, value).to_string()).map_err(Failure::from)
         })
     }
 

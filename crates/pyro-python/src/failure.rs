@@ -1,11 +1,13 @@
 //! How a failure reaches Python: as one exception with a code, a text and a hint, of which `pyro_mcp` makes its own kinds.
 
+use crate::methods::METHODS;
 use pyo3::PyErr;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyro::Coded;
 use pyro::code;
 use pyro_cli::SettingsError;
+use pyro_mcp::wording::reworded;
 
 create_exception!(
     pyro_mcp._native,
@@ -23,8 +25,10 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(code: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), hint: hint.into() }
+    /// Its hint names methods, whoever's terms it was in.
+    pub(crate) fn new(code: impl Into<String>, message: impl Into<String>, hint: impl AsRef<str>) -> Self {
+        let hint = reworded(METHODS, hint.as_ref());
+        Self { code: code.into(), message: message.into(), hint }
     }
 
     /// Arguments that cannot be.

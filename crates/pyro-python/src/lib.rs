@@ -8,6 +8,7 @@ mod event;
 mod event_loop;
 mod exec;
 mod failure;
+mod methods;
 mod output;
 
 /// Operations, streams and events for `pyro_mcp`. Not for use by itself.
@@ -22,6 +23,12 @@ mod _native {
     #[pymodule_export]
     use crate::failure::OperationError;
     use pyo3::prelude::*;
+
+    /// The text with methods in the place of commands, as hints have them.
+    #[pyfunction]
+    fn in_terms_of_methods(text: &str) -> String {
+        pyro_mcp::wording::reworded(crate::methods::METHODS, text)
+    }
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -62,28 +62,6 @@ pub(crate) const fn name(tool: &Tool) -> &'static str {
     }
 }
 
-/// Whether a tool may write to the guest's disk.
-pub(crate) const fn writes(tool: &Tool) -> bool {
-    match tool {
-        Tool::Receive { .. }
-        | Tool::Write { .. }
-        | Tool::Move { .. }
-        | Tool::Delete { .. }
-        | Tool::MakeDirectory { .. }
-        | Tool::RemoveDirectory { .. }
-        | Tool::MakeLink { .. }
-        | Tool::Change { .. }
-        | Tool::Sync
-        | Tool::Recover => true,
-        Tool::Scan { .. }
-        | Tool::Hash { .. }
-        | Tool::Send { .. }
-        | Tool::Read { .. }
-        | Tool::Stat { .. }
-        | Tool::Search { .. } => false,
-    }
-}
-
 /// Does a tool's work from the first record to the last; the exit code. To be called in a child only.
 pub(crate) fn run(tool: &Tool, kind: Kind) -> i32 {
     let mut sink = Sink::new();

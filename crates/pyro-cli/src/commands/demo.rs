@@ -6,18 +6,22 @@ mod ollama;
 use super::run::Shown;
 use super::run::capture;
 use super::run::execute;
+use crate::exit;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
 use crate::settings;
 use ollama::Ollama;
 use pyro::Command;
+use pyro::code;
 use pyro::run::RunSpec;
 use std::ffi::OsString;
 
+/// Where the demonstration runs unless another environment is named.
+const ENVIRONMENT: &str = "debian:12";
+
 /// Prove the whole life of a guest: create, start, run `git --version`, delete. Always prints JSON.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Demo {
     #[command(subcommand)]
     with: Option<With>,
@@ -27,7 +31,7 @@ pub struct Demo {
     network: bool,
 
     /// Environment to run in.
-    #[arg(long, default_value = "debian:12")]
+    #[arg(long, default_value = ENVIRONMENT)]
     environment: String,
 }
 
@@ -45,8 +49,21 @@ fn clean(text: &str, chars_max: usize) -> String {
 }
 
 impl Demo {
+    /// A demonstration with a model has none of the other's flags. What holds for every command, such as --engine, may stand before
+    /// it, so it is not left to the parser.
+    fn check_alone(&self) -> Result<(), Failure> {
+        let flag = match (self.network, self.environment == ENVIRONMENT) {
+            (true, _) => "--network",
+            (false, false) => "--environment",
+            (false, true) => return Ok(()),
+        };
+        let hint = "'pyro demo ollama --help' lists what it takes";
+        Err(Failure::plain(code::USAGE, format!("{flag} is not for 'pyro demo ollama'"), hint, exit::USAGE))
+    }
+
     pub(crate) fn call(&self, engine: &str) -> Result<i32, Failure> {
         if let Some(With::Ollama(command)) = &self.with {
+            self.check_alone()?;
             return command.call(engine);
         }
         let config = settings::config(engine, 125)?;

@@ -11,6 +11,7 @@ use pyro::Config;
 use pyro::code;
 use pyro_mcp::operations::HostPaths;
 use pyro_mcp::operations::Operations;
+use pyro_mcp::operations::Root;
 use pyro_mcp::operations::Rules;
 use pyro_mcp::server::Http;
 use pyro_mcp::server::HttpError;
@@ -127,11 +128,7 @@ impl Serve {
 
     fn rules(&self) -> Result<Rules, Failure> {
         let root = |given: &PathBuf| {
-            let found = std::fs::canonicalize(given).and_then(|found| match found.is_dir() {
-                true => Ok(found),
-                false => Err(std::io::ErrorKind::NotADirectory.into()),
-            });
-            found.map_err(|error| {
+            Root::open(given).map_err(|error| {
                 let text = format!("--root {}: {error}", given.display());
                 Failure::plain(code::SOURCE_UNREADABLE, text, "name a folder of this host", exit::FAILED)
             })

@@ -2,6 +2,7 @@
 //! a repository says that its objects are, and what a guest made may say anything. This file must not run git.
 
 use super::error::OperationError;
+use pyro::HostPath;
 use pyro::code;
 use std::fs;
 use std::path::Path;
@@ -10,16 +11,18 @@ use std::path::Path;
 const POINTERS: [&str; 3] = ["objects/info/alternates", "commondir", "gitdir"];
 
 /// Refuses a repository of which parts are elsewhere.
-pub(super) fn check_whole(path: &Path) -> Result<(), OperationError> {
+pub(super) fn check_whole(repository: &HostPath) -> Result<(), OperationError> {
+    let path = repository.path();
     let inner = path.join(".git");
     // One that is checked out has its own folder; a bare one is it.
-    let folder = if fs::symlink_metadata(&inner).is_ok() { inner.as_path() } else { path };
+    let folder = if fs::symlink_metadata(&inner).is_ok() { inner } else { path.join(".") };
     let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     let points = POINTERS.iter().any(|pointer| fs::symlink_metadata(folder.join(pointer)).is_ok());
-    if is_folder(folder) && is_folder(&folder.join("objects")) && !points {
+    if is_folder(&folder) && is_folder(&folder.join("objects")) && !points {
         return Ok(());
     }
-    let text = format!("{} is no git repository that holds all of its own objects", path.display());
+    let text =
+        format!("{} is no git repository that holds all of its own objects", repository.shown().display());
     Err(OperationError::new(code::PATH_OUTSIDE_ROOTS, text)
         .hint("seed from the folder with seed_path, or from a clone of the repository without --shared and --reference"))
 }
@@ -35,16 +38,16 @@ mod tests {
         for objects in [plain.join(".git/objects/info"), bare.join("objects/info")] {
             fs::create_dir_all(objects).unwrap();
         }
-        assert!(check_whole(&plain).is_ok() && check_whole(&bare).is_ok());
+        assert!(check_whole(&plain.as_path().into()).is_ok() && check_whole(&bare.as_path().into()).is_ok());
         fs::write(plain.join(".git/objects/info/alternates"), "/home/me/private/.git/objects\n").unwrap();
-        assert_eq!(check_whole(&plain).unwrap_err().code, code::PATH_OUTSIDE_ROOTS);
+        assert_eq!(check_whole(&plain.as_path().into()).unwrap_err().code, code::PATH_OUTSIDE_ROOTS);
         fs::write(bare.join("commondir"), "/elsewhere\n").unwrap();
-        assert!(check_whole(&bare).is_err());
+        assert!(check_whole(&bare.as_path().into()).is_err());
         let pointing = home.path().join("pointing");
         fs::create_dir(&pointing).unwrap();
         fs::write(pointing.join(".git"), "gitdir: /elsewhere\n").unwrap();
-        assert!(check_whole(&pointing).is_err());
+        assert!(check_whole(&pointing.as_path().into()).is_err());
         std::os::unix::fs::symlink(&plain, home.path().join("pointing/link")).unwrap();
-        assert!(check_whole(home.path()).is_err(), "it is none at all");
+        assert!(check_whole(&home.path().into()).is_err(), "it is none at all");
     }
 }

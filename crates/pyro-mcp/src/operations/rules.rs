@@ -1,21 +1,21 @@
 //! What callers may ask for: where on the host, how much, how long. This file must not look at the host's files.
 
 use super::error::OperationError;
+use super::root::Root;
 use pyro::code;
 use pyro::limits::MemMib;
 use pyro::limits::TimeoutSeconds;
 use pyro::limits::VcpuCount;
 use pyro::workspace::LabelKey;
 use pyro::workspace::LabelValue;
-use std::path::PathBuf;
 
 /// Which paths of the host operations may read and write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPaths {
     /// Any that this process may: for programs of the user's own.
     Anywhere,
-    /// Only what lies below one of these folders, which are fixed; nothing when there are none.
-    Below(Vec<PathBuf>),
+    /// Only what lies below one of these folders; nothing when there are none.
+    Below(Vec<Root>),
 }
 
 /// What callers may ask for.

@@ -1,6 +1,7 @@
 //! The folders of the host that a client says it works on. They are asked for when they are first needed, and again when the
 //! client says that they changed. A client that names none, or does not answer, has none. This file must not use them.
 
+use crate::operations::Root;
 use rmcp::RoleServer;
 use rmcp::service::RequestContext;
 use std::path::PathBuf;
@@ -13,12 +14,12 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// What a client has said.
 #[derive(Debug, Default)]
 pub(super) struct ClientRoots {
-    known: Mutex<Option<Vec<PathBuf>>>,
+    known: Mutex<Option<Vec<Root>>>,
 }
 
 impl ClientRoots {
-    /// The folders, with links resolved.
-    pub(super) async fn get(&self, context: &RequestContext<RoleServer>) -> Vec<PathBuf> {
+    /// The folders, which are held open from the first time on.
+    pub(super) async fn get(&self, context: &RequestContext<RoleServer>) -> Vec<Root> {
         let mut known = self.known.lock().await;
         if let Some(roots) = known.as_ref() {
             return roots.clone();
@@ -38,14 +39,14 @@ impl ClientRoots {
     deprecated,
     reason = "clients of the revisions before 2026-07-28 have roots, and those after it have not"
 )]
-async fn ask(context: &RequestContext<RoleServer>) -> Vec<PathBuf> {
+async fn ask(context: &RequestContext<RoleServer>) -> Vec<Root> {
     if context.client_capabilities().is_none_or(|client| client.roots.is_none()) {
         return Vec::new();
     }
     let asked = tokio::time::timeout(ANSWER_DEADLINE, context.peer.list_roots()).await;
     let Ok(Ok(listed)) = asked else { return Vec::new() };
     let folders = listed.roots.iter().filter_map(|root| path(&root.uri));
-    folders.filter_map(|folder| std::fs::canonicalize(folder).ok()).filter(|folder| folder.is_dir()).collect()
+    folders.filter_map(|folder| Root::open(&folder).ok()).collect()
 }
 
 /// The path of a `file://` address of this host.

@@ -19,7 +19,6 @@ mod resources;
 mod session;
 mod stdio;
 mod tools;
-mod wording;
 
 pub use http::Http;
 pub use http::HttpError;

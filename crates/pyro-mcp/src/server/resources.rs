@@ -1,9 +1,10 @@
 //! What of workspaces can be read as resources: files, what commands printed, what changed. This file must not change anything.
 
-use super::wording::in_terms_of_tools;
 use crate::operations::OperationError;
 use crate::operations::Operations;
 use crate::operations::Silent;
+use crate::wording::TOOLS;
+use crate::wording::in_terms_of;
 use pyro::code;
 use rmcp::ErrorData;
 use rmcp::model::ReadResourceResult;
@@ -128,7 +129,7 @@ async fn call(operations: &Operations, name: &str, arguments: Value) -> Result<V
 
 /// A resource that cannot be read is not there, or is an error of the protocol: it has no other place for it.
 fn failed(error: &OperationError) -> ErrorData {
-    let data = Some(in_terms_of_tools(error.document()));
+    let data = Some(in_terms_of(TOOLS, error.document()));
     match error.code.as_str() {
         code::WORKSPACE_UNKNOWN | code::PATH_NOT_FOUND => {
             ErrorData::resource_not_found(error.message.clone(), data)

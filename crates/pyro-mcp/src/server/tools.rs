@@ -2,10 +2,11 @@
 //! call an operation.
 
 use super::profile::Profile;
-use super::wording::in_terms_of_tools;
 use crate::operations::Operation;
 use crate::operations::OperationError;
 use crate::operations::table;
+use crate::wording::TOOLS;
+use crate::wording::in_terms_of;
 use pyro::code;
 use rmcp::model::CallToolResult;
 use rmcp::model::ContentBlock;
@@ -144,8 +145,8 @@ fn object(schema: &Value) -> JsonObject {
 /// twice, as text for older clients too; the text goes first when there is not room for both.
 pub(super) fn result(outcome: Result<Value, OperationError>) -> CallToolResult {
     let document = match outcome {
-        Ok(document) => in_terms_of_tools(document),
-        Err(error) => return CallToolResult::structured_error(in_terms_of_tools(error.document())),
+        Ok(document) => in_terms_of(TOOLS, document),
+        Err(error) => return CallToolResult::structured_error(in_terms_of(TOOLS, error.document())),
     };
     let mut result = CallToolResult::structured(document);
     if length(&result) <= RESULT_BYTES_MAX {

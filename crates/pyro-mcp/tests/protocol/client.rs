@@ -4,6 +4,7 @@ use pyro::Config;
 use pyro::engine::EngineChoice;
 use pyro_mcp::operations::HostPaths;
 use pyro_mcp::operations::Operations;
+use pyro_mcp::operations::Root;
 use pyro_mcp::operations::Rules;
 use pyro_mcp::server::Profile;
 use pyro_mcp::server::Server;
@@ -71,7 +72,10 @@ impl Client {
 
     /// With the folders that the server may use.
     pub(crate) async fn below(roots: Vec<PathBuf>) -> Self {
-        let rules = Rules { host_paths: HostPaths::Below(roots), ..Rules::guests_only() };
+        let rules = Rules {
+            host_paths: HostPaths::Below(roots.iter().map(|root| Root::open(root).unwrap()).collect()),
+            ..Rules::guests_only()
+        };
         Self::with(Profile::WorkspaceFull, rules, "2025-06-18", &[]).await
     }
 

@@ -9,6 +9,7 @@ use super::place;
 use super::place::Place;
 use super::temporary;
 use super::warnings::Warnings;
+use crate::host_path::HostPath;
 use pyro_proto::message::WireError;
 use pyro_proto::tree::Entry;
 use pyro_proto::tree::EntryKind;
@@ -110,18 +111,23 @@ impl Extractor {
     ///
     /// # Errors
     /// [`ExtractError::Exists`], [`ExtractError::Target`].
-    pub fn create(target: &Path, options: ExtractOptions) -> Result<Self, ExtractError> {
+    pub fn create(target: impl Into<HostPath>, options: ExtractOptions) -> Result<Self, ExtractError> {
+        let given = target.into();
+        let (target, shown) = (given.path(), given.shown());
         let parent_path = match target.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
             Some(parent) => parent,
-            None => return Err(ExtractError::Exists { path: target.to_owned() }),
+            None => return Err(ExtractError::Exists { path: shown.to_owned() }),
         };
-        let name = target.file_name().ok_or_else(|| ExtractError::Exists { path: target.to_owned() })?;
-        let failed = |source: io::Error| ExtractError::Target { path: parent_path.to_owned(), source };
+        let name = target.file_name().ok_or_else(|| ExtractError::Exists { path: shown.to_owned() })?;
+        let failed = |source: io::Error| {
+            let parent = shown.parent().unwrap_or(Path::new("/"));
+            ExtractError::Target { path: parent.to_owned(), source }
+        };
         let parent = open_folder(parent_path).map_err(failed)?;
         match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {}
-            Ok(_) => return Err(ExtractError::Exists { path: target.to_owned() }),
+            Ok(_) => return Err(ExtractError::Exists { path: shown.to_owned() }),
             Err(error) => return Err(failed(error.into())),
         }
         temporary::collect(&parent);
@@ -129,18 +135,19 @@ impl Extractor {
         let name = name.as_bytes().to_vec();
         let aside = temporary.clone();
         let into = Target::New { parent, temporary, name, kept: false };
-        Ok(Self::new(target, options, into, root, aside))
+        Ok(Self::new(shown, options, into, root, aside))
     }
 
     /// Brings an existing folder up to date.
     ///
     /// # Errors
     /// [`ExtractError::Target`].
-    pub fn update(target: &Path, options: ExtractOptions) -> Result<Self, ExtractError> {
-        let failed = |source: io::Error| ExtractError::Target { path: target.to_owned(), source };
-        let root = open_folder(target).map_err(failed)?;
+    pub fn update(target: impl Into<HostPath>, options: ExtractOptions) -> Result<Self, ExtractError> {
+        let target = target.into();
+        let failed = |source: io::Error| ExtractError::Target { path: target.shown().to_owned(), source };
+        let root = open_folder(target.path()).map_err(failed)?;
         let aside = temporary::name().map_err(failed)?;
-        Ok(Self::new(target, options, Target::Existing, root, aside))
+        Ok(Self::new(target.shown(), options, Target::Existing, root, aside))
     }
 
     fn new(shown: &Path, options: ExtractOptions, target: Target, root: OwnedFd, aside: Vec<u8>) -> Self {

@@ -10,6 +10,7 @@ mod child;
 mod error;
 mod source;
 
+use crate::host_path::HostPath;
 use advertised::Advertised;
 use advertised::is_id;
 use child::Ended;
@@ -74,11 +75,22 @@ impl GitProgram<'_> {
     }
 
     fn seed_within(&self, source: &GitSource, folder: &Path, look_seconds: u64) -> Result<GitSeed, GitError> {
-        let repository = std::fs::canonicalize(&source.path)
-            .map_err(|_| GitError::NoFolder { path: source.path.clone() })?;
+        let no_folder = || GitError::NoFolder { path: source.path.shown().to_owned() };
+        let named = source.path.absolute().map_err(|_| no_folder())?;
+        let repository = named.path_for_children();
+        if !repository.exists() {
+            return Err(no_folder());
+        }
         let parent = folder.parent().unwrap_or(Path::new("/"));
-        let work =
-            Work { program: self, git: self.find()?, repository: &repository, folder, parent, look_seconds };
+        let work = Work {
+            program: self,
+            git: self.find()?,
+            named: &named,
+            repository: &repository,
+            folder,
+            parent,
+            look_seconds,
+        };
         let there = work.look()?;
         work.copy(&there)?;
         let commit = work.commit(source.reference.as_deref(), &there)?;
@@ -102,6 +114,7 @@ impl GitProgram<'_> {
 struct Work<'a> {
     program: &'a GitProgram<'a>,
     git: PathBuf,
+    named: &'a HostPath,
     repository: &'a Path,
     /// The copy.
     folder: &'a Path,
@@ -146,7 +159,7 @@ impl Work<'_> {
 
     fn run(&self, step: &'static str, command: Command, seconds: u64) -> Result<Ended, GitError> {
         let ended = child::run(command, Duration::from_secs(seconds)).map_err(GitError::Start)?;
-        ended.ok_or_else(|| GitError::TooSlow { step, path: self.repository.to_owned(), seconds })
+        ended.ok_or_else(|| GitError::TooSlow { step, path: self.named.shown().to_owned(), seconds })
     }
 
     fn step(&self, step: &'static str, command: Command, seconds: u64) -> Result<(), GitError> {
@@ -155,12 +168,15 @@ impl Work<'_> {
     }
 
     fn failed(&self, step: &'static str, ended: Ended) -> GitError {
-        GitError::Step { step, path: self.repository.to_owned(), said: ended.said }
+        GitError::Step { step, path: self.named.shown().to_owned(), said: self.named.told(ended.said) }
     }
 
     /// Asks the repository what it has.
     fn look(&self) -> Result<Advertised, GitError> {
-        let none = |said| GitError::NotARepository { path: self.repository.to_owned(), said };
+        let none = |said: String| GitError::NotARepository {
+            path: self.named.shown().to_owned(),
+            said: self.named.told(said),
+        };
         if !self.repository.is_dir() {
             return Err(none("it is no folder".to_owned()));
         }
@@ -208,7 +224,7 @@ impl Work<'_> {
     fn commit(&self, reference: Option<&str>, there: &Advertised) -> Result<String, GitError> {
         let reference = reference.unwrap_or("HEAD");
         let unknown =
-            || GitError::UnknownRef { path: self.repository.to_owned(), reference: reference.to_owned() };
+            || GitError::UnknownRef { path: self.named.shown().to_owned(), reference: reference.to_owned() };
         let what = there.id(reference).unwrap_or(reference);
         if let Some(commit) = self.resolve(what)? {
             return Ok(commit);

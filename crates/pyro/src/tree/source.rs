@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
@@ -33,8 +34,9 @@ pub(super) const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlag
 pub struct Source {
     /// Where it really is.
     path: PathBuf,
-    /// The folder, or nothing for a file, which is opened by its path.
-    folder: Option<OwnedFd>,
+    /// It, open as no more than a place.
+    open: OwnedFd,
+    is_folder: bool,
     root: Stat,
 }
 
@@ -47,19 +49,23 @@ pub(super) struct Node {
     pub(super) target: Vec<u8>,
 }
 
+/// A name of what is open: it leads there, and what it says is where that is.
+fn descriptor(open: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", open.as_raw_fd())
+}
+
 impl Source {
     /// Opens a root.
     ///
     /// # Errors
     /// There is nothing, it may not be read, or it is neither a folder nor a regular file.
     pub fn open(root: &Path) -> io::Result<Self> {
-        let path = std::fs::canonicalize(root)?;
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&path, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&fd)?;
+        let open = rustix::fs::open(root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let path = std::fs::read_link(descriptor(&open))?;
+        let stat = rustix::fs::fstat(&open)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Ok(Self { path, folder: Some(fd), root: stat }),
-            FileType::RegularFile => Ok(Self { path, folder: None, root: stat }),
+            FileType::Directory => Ok(Self { path, open, is_folder: true, root: stat }),
+            FileType::RegularFile => Ok(Self { path, open, is_folder: false, root: stat }),
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a folder nor a regular file")),
         }
     }
@@ -71,7 +77,7 @@ impl Source {
 
     /// Whether it is a folder.
     pub const fn is_folder(&self) -> bool {
-        self.folder.is_some()
+        self.is_folder
     }
 
     /// Where something below it is, for messages.
@@ -94,12 +100,12 @@ impl Source {
     pub fn open_file(&self, path: &TreePath) -> io::Result<File> {
         // A FIFO that has taken the file's place must not make the opening wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = match &self.folder {
-            Some(folder) if !path.is_root() => {
-                rustix::fs::openat2(folder, path.as_bytes(), flags, Mode::empty(), BENEATH)?
+        let fd = match (self.is_folder, path.is_root()) {
+            (true, false) => rustix::fs::openat2(&self.open, path.as_bytes(), flags, Mode::empty(), BENEATH)?,
+            (true, true) => return Err(Errno::ISDIR.into()),
+            (false, _) => {
+                rustix::fs::open(descriptor(&self.open), flags.difference(OFlags::NOFOLLOW), Mode::empty())?
             }
-            Some(_) => return Err(Errno::ISDIR.into()),
-            None => rustix::fs::open(&self.path, flags, Mode::empty())?,
         };
         if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no longer a regular file"));
@@ -109,7 +115,7 @@ impl Source {
 
     /// What is in a folder below the root, in byte order. What vanishes while it is listed is not in it.
     pub(super) fn list(&self, path: &TreePath) -> io::Result<Vec<Node>> {
-        let root = self.folder.as_ref().ok_or(Errno::NOTDIR)?;
+        let root = self.is_folder.then_some(&self.open).ok_or(Errno::NOTDIR)?;
         let name = if path.is_root() { &b"."[..] } else { path.as_bytes() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = rustix::fs::openat2(root, name, flags, Mode::empty(), BENEATH)?;

@@ -11,11 +11,13 @@ use super::document::Document;
 use super::document::SCHEMA;
 use super::document::Seed;
 use super::document::Stage;
+use super::document::StopReason;
 use super::document::UnixSeconds;
 use super::error::StoreError;
 use super::error::WorkspaceError;
 use super::event;
 use super::folder::Folder;
+use super::folder::FolderLock;
 use super::handle::Workspace;
 use super::handle::Workspaces;
 use super::id::LabelKey;
@@ -32,6 +34,7 @@ use super::snapshots::NewSnapshot;
 use super::snapshots::SnapshotDocument;
 use super::transfer;
 use crate::config::Config;
+use crate::host_path::HostPath;
 use crate::identity;
 use crate::limits::TtlSeconds;
 use crate::machine::MachineError;
@@ -42,6 +45,7 @@ use crate::run::RunObserver;
 use crate::state;
 use crate::template::Kind;
 use crate::template::Template;
+use crate::tree::GitSource;
 use crate::work::Work;
 use pyro_image::Cancel;
 use pyro_image::ImageError;
@@ -85,9 +89,11 @@ pub enum SeedSource {
     /// Nowhere.
     Empty,
     /// A folder, or a tar archive, plain or compressed.
-    Path(std::path::PathBuf),
+    Path(HostPath),
     /// A local git repository: a path or `git+file://` address, with `#REF` behind it for a branch, tag or commit.
     Git(String),
+    /// The same, of which the parts are known.
+    Repository(GitSource),
 }
 
 impl CreateSpec {
@@ -130,28 +136,14 @@ impl Workspaces {
                 return Err(WorkspaceError::TooManyLabels { most: LABELS_MAX });
             }
             let source = transfer::open(&self.config, &spec.seed)?;
-            observer.phase(&Phase::Create);
-            let store = ImageStore::new(self.config.image_config())?;
-            let version = store.inspect(&spec.environment)?.version;
-            let chosen =
-                pyro_engine::choose(self.config.engine, &self.config.probe_cache(), &self.config.search_path)
-                    .await?;
-            if let Some(notice) = &chosen.notice {
-                observer.notice(notice);
-            }
-            let installed = ensure_installed(&store, &spec.environment, observer).await?;
-            let scratch = state::scratch_dir(&self.config).map_err(MachineError::State)?;
-            let plan = Plan { engine: chosen.engine, installed, size: spec.size, scratch };
-            let id = WorkspaceId::random().map_err(StoreError::Random)?;
-            let mut document = first_document(&spec, id, version, plan.installed.digest.to_string())?;
-            let (folder, lock) = self.registry.add(&document)?;
-            let workspace = self.at(folder.clone());
+            let (workspace, lock) = self.begin(&spec, observer).await?;
             let made = async {
-                make_disk(&self.config, &store, &plan, &folder, &mut document, observer).await?;
-                observer.phase(&Phase::Start { vm_id: document.workspace_id.guest() });
+                observer.phase(&Phase::Start { vm_id: workspace.id().guest() });
                 // The supervisor of a workspace that is not finished ends with this process, and the workspace with it.
-                let _supervised =
-                    start_supervisor(&self.config, &folder, lock, &mut |text| observer.notice(text)).await?;
+                let _supervised = start_supervisor(&self.config, &workspace.folder, lock, &mut |text| {
+                    observer.notice(text)
+                })
+                .await?;
                 for port in &spec.publish {
                     workspace.publish_port(port).await?;
                 }
@@ -168,6 +160,62 @@ impl Workspaces {
             event::note(&self.config, workspace.id(), "workspace_created", None);
             Ok(workspace)
         })
+    }
+
+    /// Makes a workspace without files and does not start it; [`Workspace::start`] does. No guest is booted for it but the one
+    /// of a template that is not there yet.
+    ///
+    /// Must be called on a thread that outlives the call, as [`Workspaces::create`].
+    ///
+    /// # Errors
+    /// [`WorkspaceError`], with nothing left.
+    pub fn create_stopped<'a>(
+        &'a self,
+        environment: impl Into<String>,
+        size: Size,
+        ttl: TtlSeconds,
+        labels: BTreeMap<LabelKey, LabelValue>,
+        observer: &'a mut dyn RunObserver,
+    ) -> Work<'a, Result<Workspace, WorkspaceError>> {
+        let spec = CreateSpec { size, ttl, labels, ..CreateSpec::new(environment) };
+        Box::pin(async move {
+            let (workspace, _lock) = self.begin(&spec, observer).await?;
+            let mut document = workspace.folder.load()?;
+            document.stage = Stage::Ready;
+            document.stopped = Some((StopReason::NeverStarted, UnixSeconds::now()));
+            workspace.folder.save(&document)?;
+            event::note(&self.config, workspace.id(), "workspace_created", None);
+            Ok(workspace)
+        })
+    }
+
+    /// A workspace that is not finished, with a disk; nothing when that fails.
+    async fn begin(
+        &self,
+        spec: &CreateSpec,
+        observer: &mut dyn RunObserver,
+    ) -> Result<(Workspace, FolderLock), WorkspaceError> {
+        observer.phase(&Phase::Create);
+        let store = ImageStore::new(self.config.image_config())?;
+        let version = store.inspect(&spec.environment)?.version;
+        let chosen =
+            pyro_engine::choose(self.config.engine, &self.config.probe_cache(), &self.config.search_path)
+                .await?;
+        if let Some(notice) = &chosen.notice {
+            observer.notice(notice);
+        }
+        let installed = ensure_installed(&store, &spec.environment, observer).await?;
+        let scratch = state::scratch_dir(&self.config).map_err(MachineError::State)?;
+        let plan = Plan { engine: chosen.engine, installed, size: spec.size, scratch };
+        let id = WorkspaceId::random().map_err(StoreError::Random)?;
+        let mut document = first_document(spec, id, version, plan.installed.digest.to_string())?;
+        let (folder, lock) = self.registry.add(&document)?;
+        let made = make_disk(&self.config, &store, &plan, &folder, &mut document, observer).await;
+        if let Err(error) = made {
+            let _ = folder.remove(&lock);
+            return Err(error);
+        }
+        Ok((self.at(folder), lock))
     }
 }
 

@@ -165,7 +165,7 @@ impl Workspace {
     }
 
     /// Waits until the lock is free or a socket appears, whichever comes first.
-    async fn wait_for_change(&self) -> Result<(), WorkspaceError> {
+    pub(super) async fn wait_for_change(&self) -> Result<(), WorkspaceError> {
         self.folder.wait_for_change().await.map_err(self.disk_error("waiting for the supervisor"))
     }
 

@@ -101,6 +101,7 @@ pub use pack::PackReport;
 pub use pack::PackSpec;
 pub use pack::UnpackSpec;
 pub use pack::Unpacked;
+pub use pack::check_pack;
 pub use port::PortConnection;
 pub use port::PortError;
 pub use port::PortSpec;

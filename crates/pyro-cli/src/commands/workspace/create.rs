@@ -135,7 +135,7 @@ impl Create {
     fn spec(self) -> Result<CreateSpec, Failure> {
         let secrets = self.secrets.secrets()?;
         let seed = match (self.seed_path, self.seed_git) {
-            (Some(path), _) => SeedSource::Path(path),
+            (Some(path), _) => SeedSource::Path(path.into()),
             (None, Some(repository)) => SeedSource::Git(repository),
             (None, None) => SeedSource::Empty,
         };

@@ -156,7 +156,7 @@ pub struct Export {
 impl Export {
     fn call(self, engine: &str) -> Result<i32, Failure> {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
-        let spec = DiskExportSpec { output: self.output, zstd: self.zstd, snapshot: self.snapshot };
+        let spec = DiskExportSpec { output: self.output.into(), zstd: self.zstd, snapshot: self.snapshot };
         let bar = Transfer::new("exporting", self.json);
         let done = block_on(workspace.disk_export(spec, bar.advance()))?;
         drop(bar);

@@ -104,7 +104,7 @@ impl Export {
             target: if to_stdout {
                 ExportTarget::Stream(Box::new(std::io::stdout()))
             } else {
-                ExportTarget::Path(self.output)
+                ExportTarget::Path(self.output.into())
             },
             links: self.links.into(),
             exclude: self.exclude,

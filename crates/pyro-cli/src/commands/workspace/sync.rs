@@ -130,7 +130,7 @@ impl Push {
     fn call(self, engine: &str) -> Result<i32, Failure> {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let spec = PushSpec {
-            source: self.source,
+            source: self.source.into(),
             destination: self.dest,
             mirror: self.delete,
             exclude: self.exclude,
@@ -202,7 +202,7 @@ impl Pull {
         let workspace = find(engine, &self.workspace, exit::FAILED)?;
         let spec = PullSpec {
             source: self.source,
-            target: self.target,
+            target: self.target.into(),
             mirror: self.delete,
             exclude: self.exclude,
             ignore_files: !self.no_ignore,

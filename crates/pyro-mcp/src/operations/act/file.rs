@@ -214,7 +214,7 @@ impl Action for Read {
     const NAME: &'static str = "workspace_file_read";
     const TITLE: &'static str = "Read a file";
     const DESCRIPTION: &'static str = "Read a file of a running workspace, or a part of it by bytes or lines. Cut content says \
-        truncated, and next_offset or next_line where to go on. Example: {\"workspace_id\": \"fix\", \"path\": \"main.c\", \
+        truncated; next_offset or next_line says where to go on when there is more. Example: {\"workspace_id\": \"fix\", \"path\": \"main.c\", \
         \"line_start\": 100, \"line_count\": 50}.";
     const HINTS: Hints = Hints::READS;
     const OUTPUT: &'static [&'static str] = &[

@@ -10,7 +10,6 @@
 
 use super::exec::never_ran;
 use super::fields;
-use super::workspace::create;
 use crate::operations::action::Action;
 use crate::operations::action::Context;
 use crate::operations::action::Outcome;
@@ -24,13 +23,12 @@ use crate::operations::table::Operation;
 use pyro::code;
 use pyro::limits::TtlSeconds;
 use pyro::run::RunSpec;
-use pyro::workspace::CreateSpec;
 use pyro::workspace::Document;
 use pyro::workspace::ExecSpec;
-use pyro::workspace::SeedSource;
 use pyro::workspace::UnixSeconds;
 use pyro::workspace::Update;
 use pyro::workspace::Workspace;
+use pyro::workspace::WorkspaceError;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -203,21 +201,20 @@ impl Action for Create {
     async fn run(self, with: &Context<'_>) -> Outcome {
         let rules = with.operations.rules();
         rules.host_compat(self.allow_host_compat)?;
-        let spec = CreateSpec {
-            environment: self.environment,
-            size: given::size(rules, self.vcpu_count, self.mem_mib, default::disk_mib())?,
-            ttl: TtlSeconds::new(self.ttl_seconds)?,
-            retention_seconds: 0,
-            name: None,
-            labels: [(given::name(LABEL)?, given::name(CREATED)?)].into(),
-            network_policy: if self.network { "egress".to_owned() } else { default::network_policy() },
-            seed: SeedSource::Empty,
-            publish: Vec::new(),
-            secrets: Vec::new(),
-            persist_secrets: false,
-        };
-        let vm = create(with, spec).await?;
-        record(&vm).await
+        if self.network {
+            return Err(WorkspaceError::NetworkUnavailable { policy: "egress".to_owned() }.into());
+        }
+        let size = given::size(rules, self.vcpu_count, self.mem_mib, default::disk_mib())?;
+        let ttl = TtlSeconds::new(self.ttl_seconds)?;
+        let own = [(given::name(LABEL)?, given::name(CREATED)?)];
+        let labels = own.into_iter().chain(rules.labels.iter().cloned()).collect();
+        let all = with.workspaces()?;
+        let _room = with.room_for(1)?;
+        let environment = self.environment;
+        let made = relay(with.progress, |mut teller| async move {
+            all.create_stopped(environment, size, ttl, labels, &mut teller).await
+        });
+        record(&made.await?).await
     }
 }
 
@@ -421,7 +418,7 @@ fn is_expired(document: &Document) -> bool {
 async fn record(vm: &Workspace) -> Outcome {
     let (of, document) = (vm.record(false).await?, vm.document()?);
     let (state, execution_mode) = match &of["state"] {
-        state if state == "started" && is_created(&document) => (json!(CREATED), json!("pending")),
+        _ if is_created(&document) => (json!(CREATED), json!("pending")),
         state if state == "started" => (json!("started"), of["execution_mode"].clone()),
         _ => (json!("stopped"), of["execution_mode"].clone()),
     };

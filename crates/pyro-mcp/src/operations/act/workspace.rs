@@ -214,7 +214,7 @@ impl PortGiven {
 }
 
 /// Makes a workspace within the server's limits, under its labels.
-pub(super) async fn create(with: &Context<'_>, mut spec: CreateSpec) -> Result<Workspace, OperationError> {
+async fn create(with: &Context<'_>, mut spec: CreateSpec) -> Result<Workspace, OperationError> {
     let rules = with.operations.rules();
     let all = with.workspaces()?;
     spec.labels.extend(rules.labels.iter().cloned());
@@ -227,14 +227,14 @@ pub(super) async fn create(with: &Context<'_>, mut spec: CreateSpec) -> Result<W
 fn git(with: &Context<'_>, repository: &str) -> Result<SeedSource, OperationError> {
     let parsed = GitSource::parse(OsStr::new(repository));
     let parsed = parsed.map_err(|error| OperationError::from(&error as &dyn pyro::Coded))?;
-    let given = parsed.path.to_str().ok_or_else(|| OperationError::arguments("seed_git is no UTF-8"))?;
+    let given =
+        parsed.path.shown().to_str().ok_or_else(|| OperationError::arguments("seed_git is no UTF-8"))?;
     let paths = &with.operations.rules().host_paths;
     let path = paths.source(given)?;
     if *paths != HostPaths::Anywhere {
         repository::check_whole(&path)?;
     }
-    let reference = parsed.reference.map(|reference| format!("#{reference}")).unwrap_or_default();
-    Ok(SeedSource::Git(format!("{}{reference}", path.display())))
+    Ok(SeedSource::Repository(GitSource { path, ..parsed }))
 }
 
 /// Secrets with their values, which are read here and nowhere else.
@@ -248,9 +248,9 @@ fn secret(with: &Context<'_>, one: SecretGiven) -> Result<NewSecret, OperationEr
         (Some(value), None) => (SecretSource::Literal, value.into_bytes()),
         (None, Some(path)) => {
             let path = with.operations.rules().host_paths.source(&path)?;
-            let read = read_bounded(&path);
+            let read = read_bounded(path.path());
             let failed = |error| {
-                let text = format!("the secret {name}: reading {}: {error}", path.display());
+                let text = format!("the secret {name}: reading {}: {error}", path.shown().display());
                 OperationError::new(code::SOURCE_UNREADABLE, text).hint("name a file that can be read")
             };
             (SecretSource::File, read.map_err(failed)?)

@@ -106,11 +106,11 @@ fn a_target_that_exists_is_left_alone() {
     fixture::write(to.path(), &["there"]);
     symlink("nowhere", to.path().join("dangling")).unwrap();
     for name in ["there", "dangling"] {
-        let error = Extractor::create(&to.path().join(name), ExtractOptions::default()).unwrap_err();
+        let error = Extractor::create(to.path().join(name), ExtractOptions::default()).unwrap_err();
         assert_eq!(error.code(), code::OUTPUT_EXISTS);
     }
     // Also one that appears meanwhile.
-    let mut extractor = Extractor::create(&to.path().join("late"), ExtractOptions::default()).unwrap();
+    let mut extractor = Extractor::create(to.path().join("late"), ExtractOptions::default()).unwrap();
     file("", "guest").into_iter().for_each(|record| extractor.record(record).unwrap());
     fs::write(to.path().join("late"), "host").unwrap();
     extractor.record(Record::Done(Vec::new())).unwrap();
@@ -231,7 +231,7 @@ fn a_stream_that_is_cut_leaves_nothing() {
     let wire = fixture::encoded(from.path());
     for cut in [0, 100, 3000, wire.len() / 2, wire.len() - 1] {
         let to = tempfile::tempdir().unwrap();
-        let mut extractor = Extractor::create(&to.path().join("target"), ExtractOptions::default()).unwrap();
+        let mut extractor = Extractor::create(to.path().join("target"), ExtractOptions::default()).unwrap();
         extractor.push(&wire[..cut]).unwrap();
         assert!(matches!(extractor.finish(), Err(ExtractError::Cut)));
         assert_eq!(names(to.path()), Vec::<String>::new());
@@ -379,7 +379,7 @@ fn an_update_passes_through_no_link() {
 #[test]
 fn a_deep_tree_of_a_failed_export_is_removed() {
     let to = tempfile::tempdir().unwrap();
-    let mut extractor = Extractor::create(&to.path().join("t"), ExtractOptions::default()).unwrap();
+    let mut extractor = Extractor::create(to.path().join("t"), ExtractOptions::default()).unwrap();
     let deep = ["d"; 1500].join("/");
     for record in [folder(""), file(&deep, "x")].concat() {
         extractor.record(record).unwrap();

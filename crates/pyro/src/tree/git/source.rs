@@ -1,18 +1,18 @@
 //! What a user names a repository by. This file must not look into it.
 
 use super::error::GitError;
+use crate::host_path::HostPath;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
-use std::path::PathBuf;
 
 /// A repository on this host, and which commit of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitSource {
     /// Where it is.
-    pub path: PathBuf,
+    pub path: HostPath,
     /// A branch, tag or commit; what is checked out there when absent.
     pub reference: Option<String>,
 }

@@ -61,7 +61,7 @@ impl GuestSide {
         moved: Moved<'_>,
     ) -> Result<CopyReport, WorkspaceError> {
         let spec = PushSpec {
-            source: from.to_owned(),
+            source: from.into(),
             destination: OsStr::from_bytes(path.as_bytes()).to_owned(),
             mirror: false,
             exclude: Vec::new(),

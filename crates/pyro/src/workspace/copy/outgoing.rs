@@ -44,7 +44,7 @@ impl GuestSide {
         match (kind, &there) {
             (Kind::Folder, Some(_)) => self.pull_to(&path, links, moved).await,
             (_, None) => {
-                let report = self.export_to(ExportTarget::Path(path.clone()), links, moved).await?;
+                let report = self.export_to(ExportTarget::Path(path.clone().into()), links, moved).await?;
                 Ok(self.report(report, path.display().to_string()))
             }
             (_, Some(there)) if there.is_file() => self.replace(&path, there, links, moved).await,
@@ -125,7 +125,7 @@ impl GuestSide {
     ) -> Result<CopyReport, WorkspaceError> {
         let spec = PullSpec {
             source: OsStr::from_bytes(self.path.as_bytes()).to_owned(),
-            target: path.to_owned(),
+            target: path.into(),
             mirror: false,
             exclude: Vec::new(),
             ignore_files: false,
@@ -158,7 +158,7 @@ impl GuestSide {
         let whole = std::fs::canonicalize(path).map_err(failed)?;
         let aside = whole
             .with_file_name(format!(".pyro-copy-{}", WorkspaceId::random().map_err(StoreError::Random)?));
-        let report = self.export_to(ExportTarget::Path(aside.clone()), links, moved).await?;
+        let report = self.export_to(ExportTarget::Path(aside.clone().into()), links, moved).await?;
         let put = std::fs::set_permissions(&aside, there.permissions())
             .and_then(|()| std::fs::rename(&aside, &whole));
         if let Err(source) = put {

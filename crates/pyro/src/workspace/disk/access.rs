@@ -10,6 +10,7 @@ use crate::workspace::control::message::Event;
 use crate::workspace::control::message::Request;
 use crate::workspace::document::Document;
 use crate::workspace::error::WorkspaceError;
+use crate::workspace::folder::Folder;
 use crate::workspace::folder::FolderLock;
 use crate::workspace::handle::Workspace;
 use std::time::Duration;
@@ -71,14 +72,25 @@ impl Workspace {
         }
     }
 
-    /// The disk of a workspace that does not run.
+    /// The disk of a workspace that does not run. Whoever else looks into it, or starts or stops the guest, is waited for.
     ///
     /// # Errors
-    /// [`WorkspaceError::Running`].
-    pub(in crate::workspace) fn access_stopped(&self) -> Result<Access, WorkspaceError> {
-        let held = self.hold()?;
-        let held = held.ok_or_else(|| WorkspaceError::Running { workspace: self.id().to_string() })?;
-        Ok(Access { document: held.document, by: By::Lock { _lock: held.lock } })
+    /// [`WorkspaceError::Running`], or [`WorkspaceError::Busy`] when that takes too long.
+    pub(in crate::workspace) async fn access_stopped(&self) -> Result<Access, WorkspaceError> {
+        let workspace = || self.id().to_string();
+        let free = async {
+            loop {
+                if let Some(held) = self.hold()? {
+                    return Ok(Access { document: held.document, by: By::Lock { _lock: held.lock } });
+                }
+                if self.folder.path().join(Folder::socket_name()).exists() {
+                    return Err(WorkspaceError::Running { workspace: workspace() });
+                }
+                self.wait_for_change().await?;
+            }
+        };
+        let busy = |_| WorkspaceError::Busy { workspace: workspace() };
+        tokio::time::timeout(BUSY_DEADLINE, free).await.map_err(busy)?
     }
 
     async fn hold_running(&self) -> Result<Access, WorkspaceError> {

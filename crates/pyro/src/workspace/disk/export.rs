@@ -58,12 +58,12 @@ impl Workspace {
                 Ok(snapshot) => (None, snapshot.chain),
                 Err(error) => return (true, Err(error.into())),
             },
-            None => match self.access_stopped() {
+            None => match self.access_stopped().await {
                 Ok(access) => {
                     let chain = access.document().chain.clone();
                     (Some(access), chain)
                 }
-                Err(WorkspaceError::Running { .. }) => {
+                Err(WorkspaceError::Running { .. } | WorkspaceError::Busy { .. }) => {
                     return (false, self.export_running(spec, moved).await);
                 }
                 Err(error) => return (true, Err(error)),

@@ -2,6 +2,7 @@
 //! not overwrite anything.
 
 use super::error::FilesError;
+use crate::host_path::HostPath;
 use crate::state::unnamed_file;
 use crate::work::Work;
 use crate::workspace::advance::Advance;
@@ -37,7 +38,7 @@ const PIECE_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct DiskExportSpec {
     /// Where to; there must be nothing.
-    pub output: PathBuf,
+    pub output: HostPath,
     /// Compressed with zstd.
     pub zstd: bool,
     /// The snapshot to export; nothing for the workspace as it is.
@@ -98,7 +99,7 @@ impl Workspace {
     async fn export_disk(&self, spec: DiskExportSpec, told: Advance) -> Result<DiskExport, WorkspaceError> {
         let id = uuid()?;
         // Before anything is read: what cannot be written to is refused at once.
-        let output = Output::create(&spec.output)?;
+        let output = Output::create(spec.output.clone())?;
         let zstd = spec.zstd;
         let (built, output) = self
             .on_disk(spec.snapshot.as_ref(), move |root| {
@@ -125,17 +126,18 @@ impl Workspace {
         output: Output,
         spec: DiskExportSpec,
     ) -> Result<DiskExport, WorkspaceError> {
+        let DiskExportSpec { output: path, zstd, .. } = spec;
         let metadata = output.file.metadata();
         let metadata =
-            metadata.map_err(|source| WorkspaceError::Output { path: spec.output.clone(), source })?;
+            metadata.map_err(|source| WorkspaceError::Output { path: path.shown().to_owned(), source })?;
         output.keep()?;
         Ok(DiskExport {
             workspace_id: self.id().to_string(),
-            output_path: spec.output,
+            output_path: path.shown().to_owned(),
             size_bytes: built.size_bytes,
             bytes_written: metadata.blocks() * 512,
             entries: built.entries,
-            zstd: spec.zstd,
+            zstd,
         })
     }
 }
@@ -182,14 +184,16 @@ impl<R: io::Read> io::Read for CountedReader<R> {
 #[derive(Debug)]
 pub(in crate::workspace) struct Output {
     pub(in crate::workspace) file: File,
-    path: PathBuf,
+    path: HostPath,
     /// To be removed with it.
     named: bool,
 }
 
 impl Output {
-    pub(in crate::workspace) fn create(path: &Path) -> Result<Self, WorkspaceError> {
-        let failed = |source| WorkspaceError::Output { path: path.to_owned(), source };
+    pub(in crate::workspace) fn create(path: impl Into<HostPath>) -> Result<Self, WorkspaceError> {
+        let given = path.into();
+        let path = given.path();
+        let failed = |source| WorkspaceError::Output { path: given.shown().to_owned(), source };
         if path.symlink_metadata().is_ok() {
             return Err(failed(io::ErrorKind::AlreadyExists.into()));
         }
@@ -202,21 +206,23 @@ impl Output {
             }
             opened => (File::from(opened.map_err(|errno| failed(errno.into()))?), false),
         };
-        Ok(Self { file, path: path.to_owned(), named })
+        Ok(Self { file, path: given, named })
     }
 
     /// A file without a name beside it.
     fn aside(&self) -> io::Result<File> {
-        unnamed_file(parent(&self.path))
+        unnamed_file(parent(self.path.path()))
     }
 
     /// Gives it its name, unless somebody else has taken that meanwhile.
     pub(in crate::workspace) fn keep(mut self) -> Result<(), WorkspaceError> {
         if !std::mem::take(&mut self.named) {
             let descriptor = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-            let linked = rustix::fs::linkat(CWD, descriptor, CWD, &self.path, AtFlags::SYMLINK_FOLLOW);
-            linked
-                .map_err(|errno| WorkspaceError::Output { path: self.path.clone(), source: errno.into() })?;
+            let linked = rustix::fs::linkat(CWD, descriptor, CWD, self.path.path(), AtFlags::SYMLINK_FOLLOW);
+            linked.map_err(|errno| WorkspaceError::Output {
+                path: self.path.shown().to_owned(),
+                source: errno.into(),
+            })?;
         }
         Ok(())
     }
@@ -229,7 +235,7 @@ fn parent(path: &Path) -> &Path {
 impl Drop for Output {
     fn drop(&mut self) {
         if self.named {
-            let _ = std::fs::remove_file(&self.path);
+            let _ = std::fs::remove_file(self.path.path());
         }
     }
 }

@@ -138,7 +138,7 @@ impl Workspace {
         let (access, chain) = match snapshot {
             Some(name) => (None, snapshots::load(&self.folder, name)?.chain),
             None => {
-                let access = self.access_stopped()?;
+                let access = self.access_stopped().await?;
                 let chain = access.document().chain.clone();
                 (Some(access), chain)
             }

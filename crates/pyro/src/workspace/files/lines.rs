@@ -14,6 +14,8 @@ pub(super) struct Lines {
     picked: Vec<u8>,
     /// There was more to pick than there was room.
     full: bool,
+    /// There is something behind the last line that is wanted.
+    more: bool,
 }
 
 /// What was picked.
@@ -24,7 +26,7 @@ pub(super) struct Picked {
     pub(super) lines: u64,
     /// It was cut.
     pub(super) truncated: bool,
-    /// The line with which to go on, if it was cut after a whole one.
+    /// The line with which to go on: there is more, and what was picked ends with a whole line.
     pub(super) next: Option<u64>,
 }
 
@@ -40,6 +42,7 @@ impl Lines {
             seen: 0,
             picked: Vec::new(),
             full: false,
+            more: false,
         }
     }
 
@@ -63,7 +66,9 @@ impl Lines {
             self.line += u64::from(line.ends_with(b"\n"));
             piece = rest;
         }
-        self.line < self.end
+        // Only what follows tells whether there is more.
+        self.more = !piece.is_empty();
+        !self.more
     }
 
     /// Bytes looked at so far.
@@ -73,7 +78,7 @@ impl Lines {
 
     /// What was picked. What is cut ends with a whole line, if there is one.
     pub(super) fn done(mut self) -> Picked {
-        let mut next = None;
+        let mut next = self.more.then_some(self.end);
         if self.full
             && let Some(last) = self.picked.iter().rposition(|byte| *byte == b'\n')
         {
@@ -105,6 +110,20 @@ mod tests {
         assert_eq!(picked, Picked { bytes: b"a lo".into(), lines: 1, truncated: true, next: None });
         let picked = pick("one\ntwo", 2, Some(5), 3, 100);
         assert_eq!(picked, Picked { bytes: b"two".into(), lines: 1, truncated: false, next: None });
+    }
+
+    #[test]
+    fn where_to_read_on_is_told_as_long_as_there_is_more() {
+        for piece in [1, 3, 100] {
+            let picked = pick("one\ntwo\nthree", 1, Some(2), 100, piece);
+            assert_eq!(
+                picked,
+                Picked { bytes: b"one\ntwo\n".into(), lines: 2, truncated: false, next: Some(3) }
+            );
+            assert_eq!(pick("one\ntwo\nthree", 3, Some(2), 100, piece).next, None);
+            assert_eq!(pick("one\ntwo\n", 2, Some(1), 100, piece).next, None);
+            assert_eq!(pick("one\ntwo\n", 9, Some(1), 100, piece).next, None);
+        }
     }
 
     proptest! {

@@ -19,6 +19,7 @@ mod unpack;
 mod write;
 
 pub use error::PackError;
+pub use read::check_pack;
 pub use unpack::UnpackSpec;
 pub use unpack::Unpacked;
 pub use write::PackReport;

@@ -16,12 +16,28 @@ use std::fs::File;
 use std::io::BufReader;
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 /// Largest window of a frame, as a power of two: what reading may take of memory.
 const WINDOW_LOG_MAX: u32 = 27;
 /// Zeros of this length stay holes.
 const ZERO_BYTES: usize = 64 << 10;
 const DIGEST_BYTES: usize = 32;
+
+/// Reads a pack to its end and makes nothing of it; how many bytes of content are in it.
+///
+/// # Errors
+/// [`PackError`]: it is none, damaged, or cannot become a workspace of at most so many bytes.
+pub fn check_pack(input: impl Read, bytes_max: u64) -> Result<u64, PackError> {
+    let (mut pack, manifest) = Pack::open(input)?;
+    manifest.check(bytes_max)?;
+    let mut counted = Counted::new(manifest.data_bytes(), Arc::new(|_, _| {}));
+    for part in &manifest.parts {
+        pack.part(part, None, &mut counted)?;
+    }
+    pack.finish()?;
+    Ok(manifest.data_bytes())
+}
 
 /// A pack that is being read.
 pub(super) struct Pack<R: Read> {

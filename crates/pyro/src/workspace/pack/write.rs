@@ -105,14 +105,16 @@ impl Workspace {
     pub fn pack(&self, spec: PackSpec, told: Advance) -> Work<'_, Result<PackReport, WorkspaceError>> {
         Box::pin(async move {
             let output = Output::create(&spec.output)?;
-            match self.access_stopped() {
+            match self.access_stopped().await {
                 Ok(access) => {
                     let (began, detail) = (Instant::now(), spec.memory.then(|| "with memory".to_owned()));
                     let packed = self.pack_stopped(spec, output, access, told).await;
                     self.note("pack", detail, packed.as_ref().err(), began);
                     packed
                 }
-                Err(WorkspaceError::Running { .. }) => self.pack_running(spec, output, told).await,
+                Err(WorkspaceError::Running { .. } | WorkspaceError::Busy { .. }) => {
+                    self.pack_running(spec, output, told).await
+                }
                 Err(error) => Err(error),
             }
         })

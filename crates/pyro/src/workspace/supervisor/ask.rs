@@ -136,7 +136,9 @@ impl Supervisor {
         input: bool,
         client: &mut Client,
     ) -> Result<Value, WorkspaceError> {
-        let outcome = tool::run(&self.client(), tool, input, client).await;
+        let guest = self.client();
+        let begun = tool::begin(&guest, &self.held, tool, input).await?;
+        let outcome = tool::run(&guest, begun, client).await;
         if let Some(reason) = outcome.left {
             event::note(&self.config, self.folder.id(), "push_not_taken_back", Some(reason));
         }
@@ -155,6 +157,7 @@ impl Supervisor {
         let _alone = self.machine.lock().await;
         let failed = |source| WorkspaceError::Guest { operation: "holding the guest's disk", source };
         let guest = self.client();
+        let _held = self.held.write().await;
         let ms_max = u64::try_from(HOLD_MAX.as_millis()).unwrap_or(u64::MAX);
         let held = async { guest.call(RequestBody::HoldDisk { ms_max }).await.map_err(failed) };
         self.unless_blocked(held).await?;

@@ -112,6 +112,8 @@ pub(in crate::workspace) struct Supervisor {
     document: Mutex<Document>,
     /// The engine, for one change at a time.
     machine: tokio::sync::Mutex<Machine>,
+    /// Taken for writing by whoever holds the guest's disk, and for reading by what begins to write to it.
+    held: tokio::sync::RwLock<()>,
     /// The channel to the guest there is now. Never held across an await.
     client: Mutex<Arc<GuestClient>>,
     /// Whether the guest there is now is held for want of room.
@@ -236,6 +238,7 @@ async fn start(
         stall: watch::channel(up.machine.guest.stall()).0,
         blocked: watch::channel(None).0,
         machine: tokio::sync::Mutex::new(up.machine),
+        held: tokio::sync::RwLock::new(()),
         started_by: up.started_by,
         started_at: UnixSeconds::now(),
         activity: Activity::new(),

@@ -22,6 +22,7 @@ use pyro_proto::message::SignalTarget;
 use pyro_proto::tool::Tool;
 use std::io;
 use std::time::Duration;
+use tokio::sync::RwLock;
 
 /// Pieces of input on their way to a tool.
 const DEPTH: usize = 16;
@@ -64,23 +65,37 @@ pub(super) struct Outcome {
     pub(super) left: Option<String>,
 }
 
+/// Begins a tool. One that writes waits until the guest's disk is not held: the guest would refuse it. What is asked of the guest
+/// later, such as the next hold, comes after it.
+pub(super) async fn begin(
+    guest: &GuestClient,
+    held: &RwLock<()>,
+    tool: Tool,
+    input: bool,
+) -> Result<Begun, WorkspaceError> {
+    let care = Care::of(&tool);
+    let _free = if tool.writes() { Some(held.read().await) } else { None };
+    Ok(Begun { exec: guest.tool_bytes(tool, input).map_err(failed)?, care })
+}
+
+/// A tool that has begun.
+#[derive(Debug)]
+pub(super) struct Begun {
+    exec: Exec,
+    care: Care,
+}
+
 /// Runs a tool for a client until it has ended; it ends with its client.
-pub(super) async fn run(guest: &GuestClient, tool: Tool, input: bool, client: &mut Client) -> Outcome {
-    run_within(guest, tool, input, client, GIVEN_UP_MAX).await
+pub(super) async fn run(guest: &GuestClient, begun: Begun, client: &mut Client) -> Outcome {
+    run_within(guest, begun, client, GIVEN_UP_MAX).await
 }
 
 async fn run_within(
     guest: &GuestClient,
-    tool: Tool,
-    input: bool,
+    Begun { mut exec, care }: Begun,
     client: &mut Client,
     patience: Duration,
 ) -> Outcome {
-    let care = Care::of(&tool);
-    let mut exec = match guest.tool_bytes(tool, input) {
-        Ok(exec) => exec,
-        Err(source) => return Outcome { told: Err(failed(source)), left: None },
-    };
     let mut feed = Feed::new(exec.stdin.take(), DEPTH);
     let Some(mut output) = exec.stdout.take() else {
         return Outcome { told: Err(failed(GuestError::Closed)), left: None };
@@ -162,6 +177,10 @@ mod tests {
     use pyro_proto::message::RequestBody;
     use tokio::net::UnixStream;
 
+    async fn begun(guest: &GuestClient, tool: Tool, input: bool) -> Begun {
+        begin(guest, &RwLock::new(()), tool, input).await.unwrap()
+    }
+
     fn receive() -> Tool {
         Tool::Receive { root: "/workspace".into(), staged: true, report: true }
     }
@@ -188,7 +207,8 @@ mod tests {
             tool.says(b"and another one").await;
             tool.done().await;
         };
-        let (outcome, ()) = tokio::join!(run(&to_guest, receive(), true, &mut client), story);
+        let (outcome, ()) =
+            tokio::join!(run(&to_guest, begun(&to_guest, receive(), true).await, &mut client), story);
         assert!(matches!(outcome.told, Err(WorkspaceError::Caller { .. })), "{outcome:?}");
         assert_eq!(outcome.left, None);
         // Nothing more was asked: neither was it killed nor was there anything to take back.
@@ -214,7 +234,7 @@ mod tests {
                 recover.says(b"").await;
                 recover.done().await;
             };
-            let run = run_within(&to_guest, receive(), true, &mut client, patience);
+            let run = run_within(&to_guest, begun(&to_guest, receive(), true).await, &mut client, patience);
             let (outcome, ()) = tokio::join!(run, story);
             assert_eq!((outcome.told.is_err(), outcome.left), (dead, None));
         }
@@ -228,7 +248,8 @@ mod tests {
             guest.tool().await.killed().await;
             guest.tool().await.killed().await;
         };
-        let (outcome, ()) = tokio::join!(run(&to_guest, receive(), true, &mut client), story);
+        let (outcome, ()) =
+            tokio::join!(run(&to_guest, begun(&to_guest, receive(), true).await, &mut client), story);
         assert!(outcome.left.unwrap().contains("signal 9"));
     }
 
@@ -242,10 +263,30 @@ mod tests {
             drop(near);
             tool.is_told_to_die().await;
         };
-        let (outcome, ()) = tokio::join!(run(&to_guest, tool, false, &mut client), story);
+        let (outcome, ()) =
+            tokio::join!(run(&to_guest, begun(&to_guest, tool, false).await, &mut client), story);
         assert!(outcome.told.is_err() && outcome.left.is_none());
         drop(to_guest);
         let more = guest.requests().await;
         assert!(!more.iter().any(|body| matches!(body, RequestBody::Tool(_))), "{more:?}");
+    }
+
+    #[tokio::test]
+    async fn what_writes_waits_until_the_disk_is_not_held_and_what_looks_does_not() {
+        let (mut guest, to_guest) = FakeGuest::new();
+        let held = RwLock::new(());
+        let holder = held.write().await;
+        let stat = begin(&to_guest, &held, Tool::Stat { path: "/".into() }, false).await.unwrap();
+        let write = begin(&to_guest, &held, receive(), true);
+        let mut write = std::pin::pin!(write);
+        tokio::select! {
+            biased;
+            _ = &mut write => panic!("it did not wait"),
+            (_, what) = guest.tool_and_what() => assert!(matches!(what, Tool::Stat { .. })),
+        }
+        drop(holder);
+        let (begun, (_, what)) = tokio::join!(write, guest.tool_and_what());
+        assert!(begun.is_ok() && what == receive());
+        drop(stat);
     }
 }

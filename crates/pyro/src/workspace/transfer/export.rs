@@ -8,6 +8,7 @@ use super::incoming::receive_tree;
 use super::outgoing::SourceError;
 use super::seed::boxed;
 use crate::guest::ToolRun;
+use crate::host_path::HostPath;
 use crate::secret::Needles;
 use crate::tree::Compression;
 use crate::tree::ExtractError;
@@ -49,7 +50,7 @@ pub enum ExportFormat {
 /// Where an export goes.
 pub enum ExportTarget {
     /// A path that does not exist.
-    Path(PathBuf),
+    Path(HostPath),
     /// A stream; only an archive, or one file, can go there.
     Stream(Box<dyn Write + Send>),
 }
@@ -154,7 +155,7 @@ pub(in crate::workspace) async fn export(
 ) -> Result<ExportReport, WorkspaceError> {
     let workspace_path = String::from_utf8_lossy(root).into_owned();
     let output_path = match &spec.target {
-        ExportTarget::Path(path) => Some(path.clone()),
+        ExportTarget::Path(path) => Some(path.shown().to_owned()),
         ExportTarget::Stream(_) => None,
     };
     let name = root.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
@@ -189,7 +190,7 @@ fn make(
         (ExportFormat::Tree, ExportTarget::Path(path)) => {
             let options =
                 ExtractOptions { links: spec.links, bytes_max: spec.bytes_max, ..ExtractOptions::default() };
-            let mut extractor = Extractor::create(&path, options).map_err(boxed)?;
+            let mut extractor = Extractor::create(path, options).map_err(boxed)?;
             while let Some(record) = next() {
                 extractor.record(record).map_err(boxed)?;
             }
@@ -202,12 +203,12 @@ fn make(
             archive(next, out, compression, name, spec.bytes_max)
         }
         (ExportFormat::Tar(compression), ExportTarget::Path(path)) => {
-            let failed = |source| boxed(WorkspaceError::Output { path: path.clone(), source });
-            let file =
-                OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path).map_err(failed)?;
+            let failed = |source| boxed(WorkspaceError::Output { path: path.shown().to_owned(), source });
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path.path());
+            let file = file.map_err(failed)?;
             let packed =
                 archive(next, Box::new(std::io::BufWriter::new(file)), compression, name, spec.bytes_max);
-            packed.inspect_err(|_| drop(std::fs::remove_file(&path)))
+            packed.inspect_err(|_| drop(std::fs::remove_file(path.path())))
         }
     }
 }

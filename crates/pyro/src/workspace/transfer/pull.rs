@@ -8,6 +8,7 @@ use super::guest_path;
 use super::incoming::Records;
 use super::incoming::receive_tree;
 use super::seed::boxed;
+use crate::host_path::HostPath;
 use crate::state;
 use crate::tree::ExtractOptions;
 use crate::tree::Extractor;
@@ -34,7 +35,6 @@ use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub struct PullSpec {
     /// A folder of the guest; relative paths are below the workspace.
     pub source: OsString,
     /// A folder of the host, made if it is not there.
-    pub target: PathBuf,
+    pub target: HostPath,
     /// Delete what is only on the host, unless it is excluded.
     pub mirror: bool,
     /// Globs of what is left alone.
@@ -92,27 +92,26 @@ impl Workspace {
     ) -> Work<'a, Result<PullReport, WorkspaceError>> {
         Box::pin(async move {
             let root = guest_path(spec.source.as_bytes());
-            let failed = |source| WorkspaceError::Output { path: spec.target.clone(), source };
-            if !spec.dry_run {
-                std::fs::create_dir_all(&spec.target).map_err(failed)?;
-            }
+            let failed = |source| WorkspaceError::Output { path: spec.target.shown().to_owned(), source };
+            let target =
+                if spec.dry_run { spec.target.clone() } else { spec.target.folder().map_err(failed)? };
             let remote = self.scan(&root).await?;
             if remote.first().is_none_or(|first| first.kind != EntryKind::Directory) {
                 let reason = "it is no folder of the guest".to_owned();
                 return Err(WorkspaceError::Unsuitable { path: spec.source.clone().into(), reason });
             }
-            let (local, rules) = self.look(spec).await?;
+            let (local, rules) = self.look(spec, target.clone()).await?;
             if spec.keep_kinds {
                 check_kinds(&remote, local.values())?;
             }
             let mut report = PullReport {
                 source: String::from_utf8_lossy(&root).into_owned(),
-                target: spec.target.clone(),
+                target: spec.target.shown().to_owned(),
                 ..PullReport::default()
             };
             compare(&remote, &local, &|path, folder| rules.excludes(path, folder), &mut report);
             if spec.mirror {
-                report.deleted = deletions(spec.target.clone(), gone(&remote, &local)).await?;
+                report.deleted = deletions(target.clone(), gone(&remote, &local)).await?;
             }
             if spec.dry_run || (report.received.is_empty() && report.deleted.is_empty()) {
                 return Ok(report);
@@ -144,9 +143,8 @@ impl Workspace {
                 bytes_max: spec.bytes_max,
                 ..ExtractOptions::default()
             };
-            let target = spec.target.clone();
             let make = move |next: &mut dyn FnMut() -> Option<Record>| {
-                let mut extractor = Extractor::update(&target, options).map_err(boxed)?;
+                let mut extractor = Extractor::update(target, options).map_err(boxed)?;
                 while let Some(record) = next() {
                     extractor.record(record).map_err(boxed)?;
                 }
@@ -181,17 +179,17 @@ type Local = HashMap<TreePath, Entry>;
 type Looked = (Local, Rules);
 
 impl Workspace {
-    async fn look(&self, spec: &PullSpec) -> Result<Looked, WorkspaceError> {
-        let (target, exclude, ignore_files) = (spec.target.clone(), spec.exclude.clone(), spec.ignore_files);
+    async fn look(&self, spec: &PullSpec, target: HostPath) -> Result<Looked, WorkspaceError> {
+        let (exclude, ignore_files) = (spec.exclude.clone(), spec.ignore_files);
         // Who only asks what would be done need not have a folder yet.
-        let nothing = if spec.dry_run && !target.exists() {
+        let nothing = if spec.dry_run && target.is_missing() {
             Some(state::scratch(&self.config, "pull").map_err(StoreError::State)?)
         } else {
             None
         };
         let looked = tokio::task::spawn_blocking(move || {
             let options = WalkOptions { exclude, ignore_files, ..WalkOptions::default() };
-            let root = nothing.as_ref().map_or(target.as_path(), |scratch| scratch.path());
+            let root = nothing.as_ref().map_or(target.path(), |scratch| scratch.path());
             let mut walker = Walker::new(root, options).map_err(boxed)?;
             let mut entries = Local::new();
             while let Some(entry) = walker.next().transpose().map_err(boxed)? {
@@ -249,7 +247,7 @@ fn gone(remote: &[Entry], local: &Local) -> BTreeSet<TreePath> {
 }
 
 /// What of it can go: no folder that holds something else. Folders stand for what is in them.
-async fn deletions(target: PathBuf, gone: BTreeSet<TreePath>) -> Result<Vec<TreePath>, WorkspaceError> {
+async fn deletions(target: HostPath, gone: BTreeSet<TreePath>) -> Result<Vec<TreePath>, WorkspaceError> {
     let looked = tokio::task::spawn_blocking(move || {
         let mut can_go: BTreeSet<TreePath> = BTreeSet::new();
         // What is in a folder comes after it, so from the last to the first.
@@ -267,12 +265,13 @@ async fn deletions(target: PathBuf, gone: BTreeSet<TreePath>) -> Result<Vec<Tree
 }
 
 fn holds_nothing_else(
-    target: &Path,
+    target: &HostPath,
     path: &TreePath,
     can_go: &BTreeSet<TreePath>,
 ) -> Result<bool, WorkspaceError> {
-    let full = target.join(OsStr::from_bytes(path.as_bytes()));
-    let failed = |source| WorkspaceError::Output { path: full.clone(), source };
+    let below = OsStr::from_bytes(path.as_bytes());
+    let full = target.path().join(below);
+    let failed = |source| WorkspaceError::Output { path: target.shown().join(below), source };
     if !full.symlink_metadata().map_err(failed)?.is_dir() {
         return Ok(true);
     }

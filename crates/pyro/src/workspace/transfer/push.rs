@@ -15,6 +15,7 @@ use super::outgoing::SourceError;
 use super::seed;
 use super::seed::Source;
 use super::seed::boxed;
+use crate::host_path::HostPath;
 use crate::tree;
 use crate::tree::Encoder;
 use crate::tree::HashCache;
@@ -52,7 +53,7 @@ use std::time::SystemTime;
 #[derive(Clone, Debug)]
 pub struct PushSpec {
     /// A folder, or a tar archive, plain or compressed.
-    pub source: PathBuf,
+    pub source: HostPath,
     /// Where in the guest; relative paths are below the workspace.
     pub destination: OsString,
     /// Delete what is only in the guest, unless it is excluded.
@@ -116,7 +117,7 @@ impl Workspace {
                     drop(archive);
                     let reason =
                         "of an archive all is pushed, without mirror, exclusions or dry run".to_owned();
-                    Err(WorkspaceError::Unsuitable { path: spec.source.clone(), reason })
+                    Err(WorkspaceError::Unsuitable { path: spec.source.shown().to_owned(), reason })
                 }
                 archive => self.push_archive(spec, archive, root, moved).await,
             }
@@ -158,12 +159,12 @@ impl Workspace {
         moved: Moved<'_>,
     ) -> Result<PushReport, WorkspaceError> {
         let destination = String::from_utf8_lossy(&root).into_owned();
-        let to = Destination { root, staged: true, activity: activity(&spec.source) };
+        let to = Destination { root, staged: true, activity: activity(spec.source.shown()) };
         let encode = move |encoder: &mut Encoder<'_>| seed::encode(archive, encoder);
         let (sent, _) = self.send_tree(to, encode, moved, None).await?;
         Ok(PushReport {
             mode: "tar_archive",
-            source: spec.source.clone(),
+            source: spec.source.shown().to_owned(),
             destination,
             entry_count: sent.entries,
             bytes_written: sent.bytes,
@@ -175,11 +176,11 @@ impl Workspace {
     async fn push_folder(
         &self,
         spec: &PushSpec,
-        path: PathBuf,
+        path: HostPath,
         root: Vec<u8>,
         moved: Moved<'_>,
     ) -> Result<PushReport, WorkspaceError> {
-        let kept = self.kept(&path, &root)?;
+        let kept = self.kept(path.shown(), &root)?;
         let options = WalkOptions {
             exclude: spec.exclude.clone(),
             ignore_files: spec.ignore_files,
@@ -200,7 +201,7 @@ impl Workspace {
         if let Some(conflict) = plan.conflicts.first() {
             return Err(WorkspaceError::PushConflict { path: conflict.to_string() });
         }
-        let report = report(spec, &path, &root, &local, &plan);
+        let report = report(path.shown(), &root, &local, &plan);
         if spec.dry_run {
             return Ok(report);
         }
@@ -208,7 +209,7 @@ impl Workspace {
             self.remember_push(&kept, &local, &scan, &HashSet::new());
             return Ok(report);
         }
-        let to = Destination { root: root.clone(), staged: true, activity: activity(&spec.source) };
+        let to = Destination { root: root.clone(), staged: true, activity: activity(spec.source.shown()) };
         let (unsteady, landed) = self.send_plan(to, &local, plan, moved).await?;
         // What was not sent is as it was before.
         scan.extend(landed.into_values());
@@ -312,9 +313,9 @@ fn activity(source: &Path) -> String {
 }
 
 /// Walks the host's folder.
-async fn look(path: PathBuf, options: WalkOptions, cache_path: PathBuf) -> Result<Local, WorkspaceError> {
+async fn look(path: HostPath, options: WalkOptions, cache_path: PathBuf) -> Result<Local, WorkspaceError> {
     let looked = tokio::task::spawn_blocking(move || {
-        let mut walker = Walker::new(&path, options).map_err(boxed)?;
+        let mut walker = Walker::new(path.path(), options).map_err(boxed)?;
         let source = Arc::clone(walker.source());
         let mut cache = HashCache::load(&cache_path);
         let manifest = HostManifest::build(&mut walker, &mut cache, SystemTime::now()).map_err(boxed)?;
@@ -328,10 +329,10 @@ async fn look(path: PathBuf, options: WalkOptions, cache_path: PathBuf) -> Resul
     looked.await.map_err(failed)?.map_err(WorkspaceError::Source)
 }
 
-fn report(spec: &PushSpec, path: &Path, root: &[u8], local: &Local, plan: &PushPlan) -> PushReport {
+fn report(path: &Path, root: &[u8], local: &Local, plan: &PushPlan) -> PushReport {
     PushReport {
         mode: "directory",
-        source: if spec.source.is_absolute() { spec.source.clone() } else { path.to_owned() },
+        source: path.to_owned(),
         destination: String::from_utf8_lossy(root).into_owned(),
         entry_count: plan.send.len() as u64,
         bytes_written: plan.bytes,

@@ -4,6 +4,7 @@
 use super::outgoing::Destination;
 use super::outgoing::SourceError;
 use crate::config::Config;
+use crate::host_path::HostPath;
 use crate::run::RunObserver;
 use crate::state;
 use crate::state::Scratch;
@@ -44,9 +45,9 @@ const LANDED_MAX: usize = 5_000_000;
 #[derive(Debug)]
 pub(in crate::workspace) enum Source {
     /// All of a folder.
-    Folder { path: PathBuf },
+    Folder { path: HostPath },
     /// What is in an archive.
-    Archive { path: PathBuf, file: File },
+    Archive { path: HostPath, file: File },
     /// A fresh clone, which goes when this is dropped.
     Clone { shown: String, folder: PathBuf, commit: String, _scratch: Scratch },
 }
@@ -62,37 +63,40 @@ pub(in crate::workspace) fn open(
     match source {
         SeedSource::Empty => Ok(None),
         SeedSource::Path(path) => open_path(path).map(Some),
-        SeedSource::Git(address) => clone(config, address).map(Some),
+        SeedSource::Git(address) => {
+            let source = GitSource::parse(OsStr::new(address))
+                .map_err(|error| WorkspaceError::Source(Box::new(error)))?;
+            clone(config, &source, address.clone()).map(Some)
+        }
+        SeedSource::Repository(source) => {
+            let reference = source.reference.as_ref().map(|reference| format!("#{reference}"));
+            let shown = format!("{}{}", source.path.shown().display(), reference.unwrap_or_default());
+            clone(config, source, shown).map(Some)
+        }
     }
 }
 
 /// A folder or an archive.
-pub(super) fn open_path(path: &Path) -> Result<Source, WorkspaceError> {
-    let failed = |source| WorkspaceError::Input { path: path.to_owned(), source };
-    let path = std::path::absolute(path).map_err(failed)?;
-    let metadata = std::fs::metadata(&path).map_err(failed)?;
+pub(super) fn open_path(path: &HostPath) -> Result<Source, WorkspaceError> {
+    let failed = |source| WorkspaceError::Input { path: path.shown().to_owned(), source };
+    let path = path.absolute().map_err(failed)?;
+    let metadata = std::fs::metadata(path.path()).map_err(failed)?;
     if metadata.is_dir() {
         return Ok(Source::Folder { path });
     }
     if !metadata.is_file() {
         return Err(failed(std::io::ErrorKind::InvalidInput.into()));
     }
-    let file = File::open(&path).map_err(failed)?;
+    let file = File::open(path.path()).map_err(failed)?;
     Ok(Source::Archive { path, file })
 }
 
-fn clone(config: &Config, address: &str) -> Result<Source, WorkspaceError> {
+fn clone(config: &Config, source: &GitSource, shown: String) -> Result<Source, WorkspaceError> {
     let failed = |error: tree::GitError| WorkspaceError::Source(Box::new(error));
-    let source = GitSource::parse(OsStr::new(address)).map_err(failed)?;
     let scratch = state::scratch(config, "clone").map_err(StoreError::State)?;
     let program = GitProgram { search_path: &config.search_path, home: config.home.as_deref() };
-    let seed = program.seed(&source, &scratch.path().join("repository")).map_err(failed)?;
-    Ok(Source::Clone {
-        shown: address.to_owned(),
-        folder: seed.folder,
-        commit: seed.commit,
-        _scratch: scratch,
-    })
+    let seed = program.seed(source, &scratch.path().join("repository")).map_err(failed)?;
+    Ok(Source::Clone { shown, folder: seed.folder, commit: seed.commit, _scratch: scratch })
 }
 
 /// Sends everything into the workspace's folder of a guest that nobody has used yet.
@@ -102,8 +106,8 @@ pub(in crate::workspace) async fn seed(
     observer: &mut dyn RunObserver,
 ) -> Result<Seed, WorkspaceError> {
     let (mode, shown, commit) = match &source {
-        Source::Folder { path } => ("directory", path.display().to_string(), None),
-        Source::Archive { path, .. } => ("tar_archive", path.display().to_string(), None),
+        Source::Folder { path } => ("directory", path.shown().display().to_string(), None),
+        Source::Archive { path, .. } => ("tar_archive", path.shown().display().to_string(), None),
         Source::Clone { shown, commit, .. } => ("git", shown.clone(), Some(commit.clone())),
     };
     let to = Destination {
@@ -175,10 +179,10 @@ pub(super) struct Sent {
 }
 
 impl Source {
-    /// Where it is on this host.
+    /// Where people say that it is on this host.
     fn path(&self) -> &Path {
         match self {
-            Self::Folder { path } | Self::Archive { path, .. } => path,
+            Self::Folder { path } | Self::Archive { path, .. } => path.shown(),
             Self::Clone { folder, .. } => folder,
         }
     }
@@ -187,7 +191,7 @@ impl Source {
 /// Encodes all of a source.
 pub(super) fn encode(source: Source, encoder: &mut Encoder<'_>) -> Result<Sent, SourceError> {
     match source {
-        Source::Folder { path } => folder(&path, encoder),
+        Source::Folder { path } => folder(path.path(), encoder),
         Source::Clone { folder: path, .. } => folder(&path, encoder),
         Source::Archive { file, .. } => {
             let report = tree::read_tar(file, &IntakeLimits::default(), encoder).map_err(boxed)?;

@@ -22,7 +22,7 @@ impl Workspace {
         stop: &mut mpsc::Receiver<i32>,
         pushed: &mut (dyn FnMut(Result<PushReport, &WorkspaceError>) + Send),
     ) -> Result<(), WorkspaceError> {
-        let mut watch = Watch::new(&spec.source, WatchOptions::default())
+        let mut watch = Watch::new(spec.source.path(), WatchOptions::default())
             .map_err(|error| WorkspaceError::Source(Box::new(error)))?;
         let stopper = watch.stopper();
         let (sender, mut batches) = mpsc::channel(1);

@@ -1,33 +1,70 @@
-//! Hints in the terms of who reads them: the library names the program's commands and flags, and a model has tools and arguments.
-//! What only the operator of the host can do (`pyro doctor`) stays as it is. This file must not know any hint.
+//! Hints in the terms of who reads them: the library names the program's commands and flags, a model has tools and arguments,
+//! and who writes Python has methods. What only the operator of the host can do (`pyro doctor`) stays as it is. This file must not
+//! know any hint.
 
 use crate::operations::table;
 use serde_json::Value;
 
-/// A document whose hint, if it has one, names tools and arguments.
-pub(super) fn in_terms_of_tools(mut document: Value) -> Value {
+/// What somebody calls commands and flags.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What does what the tool of this name does; nothing if it cannot be done.
+    pub name: fn(tool: &str) -> Option<String>,
+    /// How it is said with what stood behind the command.
+    pub call: fn(name: &str, with: &[With<'_>]) -> String,
+}
+
+/// What stands behind a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum With<'a> {
+    /// An argument, which was a flag.
+    Argument(String),
+    /// Anything else.
+    Word(&'a str),
+}
+
+/// Those of a model.
+pub const TOOLS: Terms = Terms { name: |tool| Some(tool.to_owned()), call: tool_call };
+
+fn tool_call(name: &str, with: &[With<'_>]) -> String {
+    let with: Vec<&str> = with.iter().map(With::text).collect();
+    if with.is_empty() { name.to_owned() } else { format!("{name} ({})", with.join(", ")) }
+}
+
+impl With<'_> {
+    /// It as text.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Argument(name) => name,
+            Self::Word(word) => word,
+        }
+    }
+}
+
+/// A document whose hint, if it has one, is in these terms.
+pub fn in_terms_of(terms: Terms, mut document: Value) -> Value {
     if let Some(Value::String(hint)) = document.get_mut("hint") {
-        *hint = reworded(hint);
+        *hint = reworded(terms, hint);
     }
     document
 }
 
-/// The text with tools in the place of quoted commands, and arguments in that of flags.
-fn reworded(text: &str) -> String {
+/// The text with names in the place of quoted commands and of tools, and arguments in that of flags.
+pub fn reworded(terms: Terms, text: &str) -> String {
     let (mut told, mut rest, mut last) = (String::new(), text, Vec::new());
     while let Some((before, quoted, after)) = next_quoted(rest) {
-        told.push_str(&with_arguments(before));
+        told.push_str(&plain(terms, before));
         let words: Vec<&str> = quoted.split_whitespace().collect();
-        match tool_of(&words, &last) {
-            Some((tool, command)) => {
-                told.push_str(&tool);
+        match called(terms, &words, &last) {
+            Some((name, command)) => {
+                told.push_str(&name);
                 last = command;
             }
             None => told.push_str(&rest[before.len()..rest.len() - after.len()]),
         }
         rest = after;
     }
-    told + &with_arguments(rest)
+    told + &plain(terms, rest)
 }
 
 /// What stands before the first quotation, in it, and behind it. An apostrophe opens none.
@@ -41,43 +78,55 @@ fn next_quoted(text: &str) -> Option<(&str, &str, &str)> {
     Some((&text[..open], &inside[..close], &inside[close + 1..]))
 }
 
-/// How a model says a quoted command, and the command's words. A single word may take up the command before it: "'pyro workspace
+/// How a quoted command is said, and the command's words. A single word may take up the command before it: "'pyro workspace
 /// stop' and 'start'".
-fn tool_of<'a>(words: &[&'a str], last: &[&'a str]) -> Option<(String, Vec<&'a str>)> {
+fn called<'a>(terms: Terms, words: &[&'a str], last: &[&'a str]) -> Option<(String, Vec<&'a str>)> {
     match words {
         ["pyro", words @ ..] => (1..=words.len()).rev().find_map(|count| {
             let (command, rest) = words.split_at(count);
-            let rest: Vec<String> = rest.iter().map(|word| with_arguments(word)).collect();
-            let with = if rest.is_empty() { String::new() } else { format!(" ({})", rest.join(", ")) };
-            Some((format!("{}{with}", name(command)?), command.to_vec()))
+            let with: Vec<With<'a>> = rest.iter().copied().map(with).collect();
+            let name = (terms.name)(&tool(command)?)?;
+            Some(((terms.call)(&name, &with), command.to_vec()))
         }),
         [word] => {
             let command = [last.split_last()?.1, &[word]].concat();
-            Some((name(&command)?, command))
+            let name = (terms.name)(&tool(&command)?)?;
+            Some(((terms.call)(&name, &[]), command))
         }
         _ => None,
     }
 }
 
+fn with(word: &str) -> With<'_> {
+    word.strip_prefix("--").and_then(argument).map_or(With::Word(word), With::Argument)
+}
+
 /// The tool that does what a command does.
-fn name(command: &[&str]) -> Option<String> {
+fn tool(command: &[&str]) -> Option<String> {
     let candidates = match command {
         ["env", "list"] => vec!["vm_list_environments".to_owned()],
         ["env", rest @ ..] => vec![format!("environment_{}", rest.join("_"))],
         ["workspace", rest @ ..] => vec![command.join("_"), rest.join("_")],
         _ => Vec::new(),
     };
-    candidates.into_iter().find(|candidate| table().iter().any(|operation| operation.name == candidate))
+    candidates.into_iter().find(|candidate| is_tool(candidate))
 }
 
-/// The text with arguments in the place of flags. A flag that is no tool's argument is the operator's.
-fn with_arguments(text: &str) -> String {
-    let words = text.split_inclusive(' ').map(|word| {
-        let flag = word.trim_end_matches([' ', ',', ';', '.']);
-        match flag.strip_prefix("--").and_then(argument) {
-            Some(argument) => format!("{argument}{}", &word[flag.len()..]),
-            None => word.to_owned(),
-        }
+fn is_tool(name: &str) -> bool {
+    table().iter().any(|operation| operation.name == name)
+}
+
+/// Text outside of quotes: arguments in the place of flags, and names in that of tools. A flag that is no argument is the
+/// operator's.
+fn plain(terms: Terms, text: &str) -> String {
+    let words = text.split_inclusive(' ').map(|given| {
+        let word = given.trim_end_matches([' ', ',', ';', '.']);
+        let said = match with(word) {
+            With::Argument(name) => Some(name),
+            With::Word(word) if is_tool(word) => (terms.name)(word).map(|name| (terms.call)(&name, &[])),
+            With::Word(_) => None,
+        };
+        said.map_or_else(|| given.to_owned(), |said| format!("{said}{}", &given[word.len()..]))
     });
     words.collect()
 }
@@ -118,12 +167,12 @@ mod tests {
                 "look into the workspace's folder; workspace_start",
             ),
         ] {
-            assert_eq!(reworded(text), told);
+            assert_eq!(reworded(TOOLS, text), told);
         }
         for same in
             ["'pyro doctor' checks it", "use 'git diff --binary'", "leave out --engine", "it's 'quoted", ""]
         {
-            assert_eq!(reworded(same), same);
+            assert_eq!(reworded(TOOLS, same), same);
         }
     }
 
@@ -141,7 +190,7 @@ mod tests {
                 let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
                 for line in lines.filter(|line| line.contains("'pyro ") || line.contains("`pyro ")) {
                     seen += 1;
-                    let told = reworded(line);
+                    let told = reworded(TOOLS, line);
                     let left = told.split("pyro ").skip(1).map(|rest| format!("pyro {rest}"));
                     for command in left.filter(|_| told.contains("'pyro ") || told.contains("`pyro ")) {
                         let is_operators = OPERATORS.iter().any(|known| command.starts_with(known));
