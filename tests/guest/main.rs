@@ -33,6 +33,7 @@ mod one_shot;
 mod output;
 mod packs;
 mod patches;
+mod pauses;
 mod ports;
 mod progress;
 mod projects;
