@@ -18,6 +18,7 @@ use super::history::Stream;
 use crate::command::Command;
 use crate::limits::TimeoutSeconds;
 use crate::run::RunIo;
+use crate::run::told_of_room;
 use crate::secret::SecretName;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -107,7 +108,21 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`].
-    pub async fn exec(&self, spec: ExecSpec, mut io: RunIo) -> Result<ExecReport, WorkspaceError> {
+    pub async fn exec(&self, spec: ExecSpec, io: RunIo) -> Result<ExecReport, WorkspaceError> {
+        self.exec_noticing(spec, io, &mut |_| {}).await
+    }
+
+    /// As [`Self::exec`]; `notice` hears what people should know while it runs: that the guest waits for room on the host's disk,
+    /// and that it goes on.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`].
+    pub async fn exec_noticing(
+        &self,
+        spec: ExecSpec,
+        mut io: RunIo,
+        notice: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<ExecReport, WorkspaceError> {
         let takes_input = spec.stdin;
         let request = Request::Exec(spec.request(false));
         let (sender, mut receiver) = connection::ask(&self.config, &self.folder, request).await?;
@@ -120,7 +135,10 @@ impl Workspace {
         loop {
             tokio::select! {
                 incoming = receiver.next() => match incoming? {
-                    Incoming::Event(Event::Blocked { now }) => blocked = now,
+                    Incoming::Event(Event::Blocked { now }) => {
+                        blocked = now;
+                        notice(told_of_room(now));
+                    }
                     Incoming::Event(Event::Started { job, cwd: at }) => (sequence, cwd) = (job, at),
                     Incoming::Event(Event::Ended(end)) => ended = Some(end),
                     Incoming::Event(_) => {}

@@ -276,7 +276,7 @@ async fn attend(
             Err(error) => lost(&error),
         },
         () = ready(supervisor, service, secrets) => {}
-        () = tokio::time::sleep(spec.ready_timeout), if spec.probe.is_some() => {
+        () = supervisor.sleep_while_it_runs(spec.ready_timeout), if spec.probe.is_some() => {
             let (exit, _) = end(service, exec, exits).await;
             let error = format!("it was not ready after {} seconds", spec.ready_timeout.as_secs_f64());
             return failed(stop_reason::READINESS_TIMEOUT, exit, Some(error));
