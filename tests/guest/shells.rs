@@ -327,6 +327,11 @@ fn a_person_sits_at_a_shell_leaves_it_and_comes_back() {
     other.type_in("\x1d");
     assert_eq!(other.end(), 0);
     assert!(other.is_as_before() && other.rest().contains("detached=true"), "{:?}", other.rest());
+    assert!(
+        other.rest().contains("\n[workspace-shell-attach]"),
+        "it does not stand beside the prompt: {:?}",
+        other.rest()
+    );
 
     person.wait_for(PROMPT);
     person.type_in("sh -c 'echo in-$((2+2)); exec sleep 1009'\r");
