@@ -52,7 +52,8 @@ fn files_go_in_and_come_out_as_they_are() {
     assert_eq!(report["bytes_written"], 5 << 20);
     assert_eq!(workspace.sh("stat -c %a g"), "750");
     // Into a folder under its own name, also by the id.
-    cp(&home, "f", &format!("{}:/tmp/", workspace.id())).succeeds();
+    let done = cp(&home, "f", &format!("{}:/tmp/", workspace.id())).succeeds();
+    assert!(done.stdout().starts_with("[cp] source="), "what it did is what was asked for: {done:?}");
     cp(&home, "box:/tmp/f", "back").succeeds();
     assert_eq!(fs::read(home.home().join("back")).unwrap(), bytes);
     assert_eq!(fs::metadata(home.home().join("back")).unwrap().permissions().mode() & 0o777, 0o750);

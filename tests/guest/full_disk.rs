@@ -100,6 +100,11 @@ impl Drop for SmallState<'_> {
     }
 }
 
+/// What a command's client says on standard error meanwhile.
+const WAITS: &str =
+    "[pyro] the host's disk is full: the guest waits until there is room for what it writes\n";
+const GOES_ON: &str = "[pyro] there is room again, and the guest goes on\n";
+
 /// A guest that finds no room on the host stands still, which everybody is told who asks; it goes on when there is room, and has
 /// lost nothing.
 #[test]
@@ -136,7 +141,8 @@ fn a_workspace_waits_for_room_and_loses_nothing() {
     // A client that is to end does, although the guest hears nothing of it.
     let pid = rustix::process::Pid::from_raw(i32::try_from(sleeps.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    Outcome::from_output("sleep", sleeps.wait_with_output().unwrap()).ends_with(143);
+    let slept = Outcome::from_output("sleep", sleeps.wait_with_output().unwrap()).ends_with(143);
+    assert_eq!(slept.stderr().matches(WAITS).count(), 1, "{slept:?}");
     assert!(small.status("box")["blocked"].is_object(), "it went on without room");
 
     small.make_room();
@@ -144,6 +150,10 @@ fn a_workspace_waits_for_room_and_loses_nothing() {
     let written = Outcome::from_output("the writer", writer.wait_with_output().unwrap()).succeeds();
     let expected = exec("yes 0123456789abcde | head -c 50331648 | sha256sum").succeeds();
     assert_eq!(written.stdout(), expected.stdout());
+    // It says by itself, once, that it waits, and that it goes on.
+    let told = written.stderr();
+    assert_eq!((told.matches(WAITS).count(), told.matches(GOES_ON).count()), (1, 1), "{told}");
+    assert!(told.find(WAITS) < told.find(GOES_ON));
     assert_eq!(small.status("box")["blocked"], Value::Null);
     // From the disk, and not from what the guest remembers of it.
     small.run(&["stop", "box"]).succeeds();

@@ -35,6 +35,7 @@ mod one_shot;
 mod output;
 mod packs;
 mod patches;
+mod pauses;
 mod ports;
 mod progress;
 mod projects;

@@ -79,6 +79,23 @@ fn a_command_can_use_a_secret_and_nobody_can_see_it() {
     ] {
         assert_hidden(&work.call(words, &rest).succeeds());
     }
+    let beside = work.call("file search", &["first", "report", "--context", "1"]).succeeds();
+    assert!(beside.stdout().contains("[REDACTED]"), "{beside:?}");
+    assert_hidden(&beside);
+    // A key is known by each line of its body, and not by what all keys have.
+    let key = home.home().join("key");
+    fs::write(
+        &key,
+        "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nlAstOn3=\n-----END PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    work.call("secret set", &["--secret-file", &format!("KEY={}", key.display())]).succeeds();
+    let shown = work.exec("sed 's/^/> /' /run/pyro-secrets/KEY").succeeds().stdout();
+    assert_eq!(
+        shown,
+        "> -----BEGIN PRIVATE KEY-----\n> [REDACTED]\n> [REDACTED]\n> -----END PRIVATE KEY-----\n"
+    );
+    fs::remove_file(&key).unwrap();
     let out = home.home().join("out");
     work.call("export", &["report", "--output", out.to_str().unwrap()]).succeeds();
     assert_eq!(fs::read_to_string(&out).unwrap(), written);

@@ -26,24 +26,24 @@ while (my $client = $listener->accept) {
 }
 "#;
 
-fn service(work: &Workspace<'_>, words: &str, rest: &[&str]) -> Value {
+pub(crate) fn service(work: &Workspace<'_>, words: &str, rest: &[&str]) -> Value {
     work.call(&format!("service {words}"), rest).succeeds().json()
 }
 
-fn start(work: &Workspace<'_>, name: &str, flags: &[&str], command: &[&str]) -> Value {
+pub(crate) fn start(work: &Workspace<'_>, name: &str, flags: &[&str], command: &[&str]) -> Value {
     service(work, "start", &[&[name, "--json"], flags, &["--"], command].concat())
 }
 
-fn status(work: &Workspace<'_>, name: &str) -> Value {
+pub(crate) fn status(work: &Workspace<'_>, name: &str) -> Value {
     service(work, "status", &[name, "--json"])
 }
 
-fn put_web(work: &Workspace<'_>) {
+pub(crate) fn put_web(work: &Workspace<'_>) {
     work.sh(&format!("cat > /workspace/web.pl <<'END'{WEB}END\necho hello > /workspace/hello"));
 }
 
 /// What a GET of `path` brings.
-fn get(port: u64, path: &str) -> String {
+pub(crate) fn get(port: u64, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", u16::try_from(port).unwrap())).unwrap();
     write!(stream, "GET /{path} HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();

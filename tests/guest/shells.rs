@@ -13,29 +13,29 @@ use std::process::Stdio;
 const PROMPT: &str = "pyro$ ";
 
 /// A shell of a workspace, with what was read of it so far.
-struct Shell<'a> {
+pub(crate) struct Shell<'a> {
     work: &'a Workspace<'a>,
-    id: String,
-    cursor: u64,
+    pub(crate) id: String,
+    pub(crate) cursor: u64,
 }
 
 impl<'a> Shell<'a> {
-    fn open(work: &'a Workspace<'a>, flags: &[&str]) -> Self {
+    pub(crate) fn open(work: &'a Workspace<'a>, flags: &[&str]) -> Self {
         let id = work.call("shell open", &[&["--id-only"], flags].concat()).succeeds().stdout();
         Self { work, id: id.trim().to_owned(), cursor: 0 }
     }
 
-    fn call(&self, verb: &str, rest: &[&str]) -> Outcome {
+    pub(crate) fn call(&self, verb: &str, rest: &[&str]) -> Outcome {
         self.work.call(&format!("shell {verb}"), &[&[self.id.as_str()], rest].concat())
     }
 
-    fn write(&self, line: &str) {
+    pub(crate) fn write(&self, line: &str) {
         self.call("write", &["--input", line]).succeeds();
     }
 
     /// Reads on, as JSON.
     #[track_caller]
-    fn read(&mut self, flags: &[&str]) -> Value {
+    pub(crate) fn read(&mut self, flags: &[&str]) -> Value {
         let cursor = self.cursor.to_string();
         let read = self.call("read", &[&["--cursor", &cursor, "--json"], flags].concat()).succeeds().json();
         self.cursor = read["next_cursor"].as_u64().unwrap();
@@ -44,7 +44,7 @@ impl<'a> Shell<'a> {
 
     /// Waits until a pattern has come, and reads all of it as people see it.
     #[track_caller]
-    fn wait_for(&mut self, pattern: &str) -> String {
+    pub(crate) fn wait_for(&mut self, pattern: &str) -> String {
         let flags = ["--plain", "--timeout-seconds", "120", "--wait-for", pattern];
         let read = self.read(&flags);
         assert_eq!(read["matched"], true, "{read}");
@@ -53,7 +53,7 @@ impl<'a> Shell<'a> {
         read["output"].as_str().unwrap().to_owned()
     }
 
-    fn record(&self) -> Value {
+    pub(crate) fn record(&self) -> Value {
         let all = self.work.call("shell list", &["--json"]).succeeds().json();
         all["shells"].as_array().unwrap().iter().find(|shell| shell["shell_id"] == *self.id).unwrap().clone()
     }
@@ -327,6 +327,11 @@ fn a_person_sits_at_a_shell_leaves_it_and_comes_back() {
     other.type_in("\x1d");
     assert_eq!(other.end(), 0);
     assert!(other.is_as_before() && other.rest().contains("detached=true"), "{:?}", other.rest());
+    assert!(
+        other.rest().contains("\n[workspace-shell-attach]"),
+        "it does not stand beside the prompt: {:?}",
+        other.rest()
+    );
 
     person.wait_for(PROMPT);
     person.type_in("sh -c 'echo in-$((2+2)); exec sleep 1009'\r");

@@ -215,7 +215,7 @@ fn children_share_what_was_and_nothing_that_comes() {
 }
 
 /// Children, found by their names.
-fn fork<'a>(parent: &Workspace<'a>, prefix: &str, count: usize) -> Vec<Workspace<'a>> {
+pub(crate) fn fork<'a>(parent: &Workspace<'a>, prefix: &str, count: usize) -> Vec<Workspace<'a>> {
     let made = parent
         .call("fork", &["--count", &count.to_string(), "--name-prefix", prefix, "--json"])
         .succeeds()

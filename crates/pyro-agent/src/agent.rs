@@ -224,11 +224,20 @@ impl Agent {
     }
 
     fn host_left(&mut self) {
+        if self.session.is_attached() {
+            // Those of a host before this one, which it did not ask for.
+            self.jobs.orphan_parked();
+        }
         self.session.detach();
         self.stillness.forget_host();
         self.let_go_of_disk();
         self.connections.abort_all();
-        self.jobs.orphan_all();
+        self.jobs.park_all();
+        self.see_to_all_jobs();
+    }
+
+    /// Does what a change of every job makes possible.
+    pub(crate) fn see_to_all_jobs(&mut self) {
         for id in self.jobs.ids() {
             self.feed(id);
             self.job_changed(id);

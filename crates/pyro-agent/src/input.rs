@@ -49,6 +49,16 @@ impl Input {
         self.fd.as_ref()
     }
 
+    /// Another host goes on with it, on a stream of its own; the credit to grant that for a start.
+    pub(crate) fn go_on(&mut self, stream: StreamId) -> u32 {
+        self.stream = stream;
+        self.window = ReceiveWindow::default();
+        let waiting = (self.pending.len() - self.taken).min(self.window.size() as usize);
+        // What the host before had sent takes its room as if this one had.
+        let _ = self.window.receive(waiting);
+        self.window.size() - u32::try_from(waiting).unwrap_or(u32::MAX)
+    }
+
     /// Takes bytes from the host.
     pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<(), CreditError> {
         self.window.receive(bytes.len())?;

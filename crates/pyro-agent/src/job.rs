@@ -8,6 +8,7 @@
 //! Being over and being gone are two things: processes of a job that is over may live on, and what they write is
 //! discarded until nobody holds the pipe.
 
+use crate::channel::Channel;
 use crate::child::FAILURE_BYTES;
 use crate::child::Failure;
 use crate::input::Input;
@@ -78,6 +79,8 @@ pub(crate) struct Limits {
 pub(crate) struct Job {
     /// The host's name for it; `None` when that host is gone or was told the end.
     pub(crate) request: Option<RequestId>,
+    /// The name that the host before had for it, while another may come and ask for it by that.
+    pub(crate) parked: Option<RequestId>,
     pub(crate) names: Names,
     pub(crate) phase: Phase,
     pub(crate) tree: Option<Tree>,
@@ -118,6 +121,7 @@ impl Job {
         let grace = |ms: u64| Duration::from_millis(ms.min(MILLISECONDS_MAX));
         Self {
             request: Some(request),
+            parked: None,
             names,
             phase: Phase::Starting,
             tree: Some(spawned.tree),
@@ -351,9 +355,45 @@ impl Job {
         })
     }
 
+    /// The host went away, and another may come for this job: what it prints and how it ends waits for that.
+    pub(crate) const fn park(&mut self) {
+        let Some(request) = self.request.take() else { return };
+        self.parked = Some(request);
+        self.output.park();
+        if let Some(error) = &mut self.error {
+            error.park();
+        }
+    }
+
+    /// Whether a host may ask for it with these streams.
+    pub(crate) fn has_streams(&self, stdio: &Stdio) -> bool {
+        self.error.is_some() == stdio.stderr_stream.is_some() && (self.input.is_some() || !stdio.stdin)
+    }
+
+    /// Belongs to another host now; the credit that its input grants that.
+    pub(crate) fn go_on(&mut self, request: RequestId, stdio: &Stdio, channel: &mut Channel) -> Option<u32> {
+        self.parked = None;
+        self.request = Some(request);
+        self.output.go_on(stdio.stream, channel);
+        if let (Some(error), Some(stream)) = (&mut self.error, stdio.stderr_stream) {
+            error.go_on(stream, channel);
+        }
+        let input = self.input.as_mut()?;
+        if !stdio.stdin && self.terminal.is_none() {
+            input.end();
+        }
+        let credit = input.go_on(stdio.stream);
+        stdio.stdin.then_some(credit)
+    }
+
+    /// The command's process id, once it has run.
+    pub(crate) const fn main(&self) -> Option<Pid> {
+        self.main
+    }
+
     /// The host went away: nobody hears of this job any more, and it runs on.
     pub(crate) fn orphan(&mut self) {
-        self.request = None;
+        (self.request, self.parked) = (None, None);
         self.abandon_outputs();
         if let Some(input) = &mut self.input
             && self.terminal.is_none()

@@ -1,6 +1,7 @@
 //! All jobs, and the host's names for them and their streams. This file must not run them.
 
 use crate::job::Job;
+use crate::job::Phase;
 use crate::poll::JobId;
 use crate::poll::Part;
 use crate::refusal::refuse;
@@ -26,6 +27,14 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// Whether one more may be started under these names.
     pub(crate) fn admit(&self, request: RequestId, stdio: &Stdio) -> Result<(), WireError> {
+        if self.all.len() >= JOBS_MAX {
+            return Err(refuse(ErrorCode::LimitReached, format!("{JOBS_MAX} jobs are alive already")));
+        }
+        self.admit_names(request, stdio)
+    }
+
+    /// Whether these names are free.
+    pub(crate) fn admit_names(&self, request: RequestId, stdio: &Stdio) -> Result<(), WireError> {
         let streams = [Some(stdio.stream), stdio.stderr_stream];
         let in_use = |stream: &StreamId| self.by_stream.contains_key(stream);
         if self.by_request.contains_key(&request) || streams.iter().flatten().any(in_use) {
@@ -33,9 +42,6 @@ impl Jobs {
                 ErrorCode::BadRequest,
                 format!("request {request} or one of its streams is in use"),
             ));
-        }
-        if self.all.len() >= JOBS_MAX {
-            return Err(refuse(ErrorCode::LimitReached, format!("{JOBS_MAX} jobs are alive already")));
         }
         if self.by_stream.len() + 2 > STREAMS_MAX {
             return Err(refuse(ErrorCode::LimitReached, format!("{STREAMS_MAX} streams are open already")));
@@ -47,13 +53,19 @@ impl Jobs {
     pub(crate) fn insert(&mut self, request: RequestId, job: Job) -> JobId {
         self.numbered += 1;
         let id = self.numbered;
+        self.all.insert(id, job);
+        self.name(request, id);
+        id
+    }
+
+    /// Notes the host's names for a job and its streams.
+    pub(crate) fn name(&mut self, request: RequestId, id: JobId) {
+        let Some(job) = self.all.get(&id) else { return };
         self.by_request.insert(request, id);
         self.by_stream.insert(job.output.stream(), (id, Part::Output));
         if let Some(error) = &job.error {
             self.by_stream.insert(error.stream(), (id, Part::Error));
         }
-        self.all.insert(id, job);
-        id
     }
 
     pub(crate) fn get(&self, id: JobId) -> Option<&Job> {
@@ -93,11 +105,26 @@ impl Jobs {
         }
     }
 
-    /// The host is gone: every name is free again, every job runs on.
-    pub(crate) fn orphan_all(&mut self) {
+    /// The host is gone: every name is free again, and every job of its waits for whoever asks for it.
+    pub(crate) fn park_all(&mut self) {
         self.by_request.clear();
         self.by_stream.clear();
-        self.all.values_mut().for_each(Job::orphan);
+        self.all.values_mut().for_each(Job::park);
+    }
+
+    /// Nobody asks for the jobs that wait any more: they run on.
+    pub(crate) fn orphan_parked(&mut self) {
+        self.all.values_mut().filter(|job| job.parked.is_some()).for_each(Job::orphan);
+    }
+
+    /// The job that waits under the name which the host before had for it, if it has these streams.
+    pub(crate) fn waiting(&self, name: RequestId, stdio: &Stdio) -> Result<JobId, WireError> {
+        let found = self.all.iter().find(|(_, job)| job.parked == Some(name) && job.phase != Phase::Over);
+        let (id, job) = found.ok_or_else(|| no_such_job(name))?;
+        if !job.has_streams(stdio) {
+            return Err(refuse(ErrorCode::BadRequest, format!("job {name} has other streams")));
+        }
+        Ok(*id)
     }
 
     pub(crate) fn remove(&mut self, id: JobId) -> Option<Job> {

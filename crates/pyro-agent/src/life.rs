@@ -112,7 +112,7 @@ impl Agent {
     fn tell_exit(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let request = job.request;
-        if self.session.is_quiesced() && request.is_some() {
+        if job.parked.is_some() || (self.session.is_quiesced() && request.is_some()) {
             return;
         }
         let Some(exit) = job.take_exit() else { return };

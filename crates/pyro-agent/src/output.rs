@@ -38,6 +38,8 @@ pub(crate) struct Output {
     ended: bool,
     /// Nobody told the host, because it is gone or does not want to know.
     silent: bool,
+    /// The host is gone, and another may ask for what comes next: it stays where it is.
+    parked: bool,
 }
 
 impl Output {
@@ -52,6 +54,7 @@ impl Output {
             left: None,
             ended: false,
             silent: false,
+            parked: false,
         }
     }
 
@@ -82,9 +85,26 @@ impl Output {
 
     /// Whether a turn is worth taking.
     pub(crate) fn is_ready(&self) -> bool {
-        let may_forward = self.window.available() > 0 || self.left == Some(0);
-        (self.readable && self.fd.is_some() && (self.ended || may_forward))
-            || (!self.ended && self.left == Some(0))
+        if self.ended {
+            return self.readable && self.fd.is_some();
+        }
+        let may_forward = self.window.available() > 0 && self.readable && self.fd.is_some();
+        !self.parked && (may_forward || self.left == Some(0))
+    }
+
+    /// The host is gone; another may come for the rest.
+    pub(crate) const fn park(&mut self) {
+        self.parked = true;
+    }
+
+    /// Another host has come for the rest, on a stream of its own. An end that was told is told again.
+    pub(crate) fn go_on(&mut self, stream: StreamId, channel: &mut Channel) {
+        self.stream = stream;
+        self.window = SendWindow::default();
+        self.parked = false;
+        if self.ended {
+            channel.send_eof(stream);
+        }
     }
 
     /// The host granted credit.
@@ -116,6 +136,9 @@ impl Output {
     pub(crate) fn turn(&mut self, channel: &mut Channel, scratch: &mut [u8]) -> Turn {
         if self.ended {
             return self.discard(scratch);
+        }
+        if self.parked {
+            return Turn::Idle;
         }
         if self.left == Some(0) || self.fd.is_none() {
             return self.end(channel);

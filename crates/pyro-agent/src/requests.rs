@@ -88,6 +88,15 @@ impl Agent {
                     self.answer(id, Err(error));
                 }
             }
+            RequestBody::TakeOver { job, stdio } => {
+                if let Err(error) = self.take_over(id, job, &stdio) {
+                    self.answer(id, Err(error));
+                }
+            }
+            RequestBody::LetGo => {
+                self.let_go_of_jobs();
+                self.answer(id, Ok(()));
+            }
             RequestBody::Quiesce => self.quiesce(id),
             RequestBody::Shutdown => self.shut_down(id),
             RequestBody::Thaw => {
@@ -152,10 +161,14 @@ impl Agent {
             self.change_guest(|| identity::apply(identity))?;
             self.unfreeze()?;
         }
+        let keep_jobs = attach.keep_jobs;
         let mut attached = self.session.accept(attach, protocol);
         if let Err(error) = self.keep_session() {
             self.session.detach();
             return Err(error);
+        }
+        if !keep_jobs {
+            self.let_go_of_jobs();
         }
         self.look_at_all_jobs();
         attached.setup_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -245,6 +258,31 @@ impl Agent {
         job.kill();
         self.jobs.release(id);
         Err(refuse_errno(ErrorCode::LimitReached, &format!("watching {name}"), errno))
+    }
+
+    fn take_over(&mut self, request: RequestId, job: RequestId, stdio: &Stdio) -> Result<(), WireError> {
+        check_streams(stdio)?;
+        self.jobs.admit_names(request, stdio)?;
+        let id = self.jobs.waiting(job, stdio)?;
+        let Some(job) = self.jobs.get_mut(id) else { return Ok(()) };
+        let credit = job.go_on(request, stdio, &mut self.channel);
+        // One that is only beginning is told of when it has begun.
+        let pid = job.main();
+        self.jobs.name(request, id);
+        if let Some(pid) = pid {
+            self.say(request, ReplyBody::Started { pid: pid.as_raw_nonzero().get().unsigned_abs() });
+        }
+        if let Some(credit) = credit {
+            self.channel.send_credit(stdio.stream, credit);
+        }
+        self.feed(id);
+        self.job_changed(id);
+        Ok(())
+    }
+
+    fn let_go_of_jobs(&mut self) {
+        self.jobs.orphan_parked();
+        self.see_to_all_jobs();
     }
 
     fn signal(&self, request: RequestId, number: i32, target: SignalTarget) -> Result<(), WireError> {

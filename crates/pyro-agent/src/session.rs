@@ -67,6 +67,11 @@ impl Session {
         self.quiesced
     }
 
+    /// Whether a host has attached and is not known to be gone.
+    pub(crate) const fn is_attached(&self) -> bool {
+        self.attached
+    }
+
     /// The host went away, or a new one came.
     pub(crate) const fn detach(&mut self) {
         self.attached = false;
@@ -189,6 +194,7 @@ mod tests {
             next_token: None,
             identity,
             open_disk: None,
+            keep_jobs: false,
         }
     }
 

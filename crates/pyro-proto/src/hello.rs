@@ -56,6 +56,10 @@ pub struct Attach {
     /// identity is applied. A guest that has its disk already takes no notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_disk: Option<String>,
+    /// The jobs of the host before wait to be [taken over](crate::message::RequestBody::TakeOver): what they print stays where it
+    /// is until then, or until [`crate::message::RequestBody::LetGo`]. Otherwise they run on unheard.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_jobs: bool,
 }
 
 /// What a restored guest must be given before it does anything.

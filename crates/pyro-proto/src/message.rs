@@ -7,6 +7,7 @@ use crate::bytes::HiddenBytes;
 use crate::connect::ConnectSpec;
 use crate::exec::ExecExit;
 use crate::exec::ExecSpec;
+use crate::exec::Stdio;
 use crate::hello::Attach;
 use crate::hello::Attached;
 use crate::hello::Hello;
@@ -49,6 +50,18 @@ pub enum RequestBody {
     },
     /// Undo [`Self::HoldDisk`]. Answered by [`ReplyBody::Done`], or a failure if it had been released by itself already.
     ReleaseDisk,
+    /// Make a job of the host before one's own, on streams of one's own: a job like one that was started by this request, and
+    /// answered like that. Only for a host that attached with `keep_jobs`. Its outputs go on behind the last byte that was framed
+    /// for the host before, so nothing is missing for one that had read up to a [`Self::Quiesce`]'s answer; an output that had
+    /// ended ends again. Of its input nothing may be sent before the agent grants credit for it.
+    TakeOver {
+        /// The number that the job had for the host before.
+        job: RequestId,
+        /// Streams as it was started with; without `stdin` an input that is no terminal ends.
+        stdio: Stdio,
+    },
+    /// Jobs of the host before that were not taken over run on unheard. Answered by [`ReplyBody::Done`].
+    LetGo,
     /// Send a signal to a job. Answered by [`ReplyBody::Done`].
     Signal {
         /// The job's request number.
@@ -290,7 +303,6 @@ mod tests {
     use super::*;
     use crate::connect::Endpoint;
     use crate::exec::Ending;
-    use crate::exec::Stdio;
 
     /// The wire shape is a contract with agents inside snapshots: these texts may gain fields, never lose or rename them.
     #[test]
@@ -323,6 +335,17 @@ mod tests {
                 connect(10, 5, Endpoint::Unix { path: "/run/s".into() }),
                 r#"{"request":10,"type":"connect","stream":5,"to":{"unix":{"path":"/run/s"}}}"#,
             ),
+            (
+                Request {
+                    request: 11,
+                    body: RequestBody::TakeOver {
+                        job: 7,
+                        stdio: Stdio { stream: 6, stdin: true, ..Stdio::default() },
+                    },
+                },
+                r#"{"request":11,"type":"take_over","job":7,"stdio":{"stream":6,"stdin":true}}"#,
+            ),
+            (Request { request: 12, body: RequestBody::LetGo }, r#"{"request":12,"type":"let_go"}"#),
         ];
         for (request, text) in shapes {
             assert_eq!(serde_json::to_string(&request).unwrap(), text);

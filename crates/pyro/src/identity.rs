@@ -56,6 +56,7 @@ pub fn first_attach(id: &GuestId, generation: u64) -> io::Result<Attach> {
         next_token: None,
         identity: Some(identity(id, generation)?),
         open_disk: None,
+        keep_jobs: false,
     })
 }
 

@@ -90,6 +90,49 @@ async fn what_is_sent_to_a_guest_that_stands_still_waits_until_it_is_thawed() {
     assert_eq!(guest.frame().await.payload, b"input");
 }
 
+/// Whoever takes over what runs in a guest that was saved counts on this: what was handed over before is in its memory.
+#[tokio::test]
+async fn what_was_sent_before_a_guest_is_to_stand_still_arrives_before_it_does() {
+    let (client, mut guest) = Guest::new().await;
+    let spec = ExecSpec { argv: vec!["cat".into()], ..ExecSpec::default() };
+    let streams = ExecStreams { stdin: true, ..ExecStreams::default() };
+    let mut exec = client.exec(spec, streams).unwrap();
+    for piece in [&b"one"[..], b"two", b"three"] {
+        exec.stdin.as_mut().unwrap().write_all(piece).await.unwrap();
+    }
+    let (quiesced, ()) = tokio::join!(client.quiesce(), async {
+        assert!(matches!(guest.request().await.body, RequestBody::Exec(_)));
+        for piece in [&b"one"[..], b"two", b"three"] {
+            assert_eq!(guest.frame().await.payload, piece);
+        }
+        let request = guest.request().await;
+        assert!(matches!(request.body, RequestBody::Quiesce));
+        guest.reply(&request, ReplyBody::Done).await;
+    });
+    quiesced.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_is_taken_over_is_sent_nothing_that_it_has_no_room_for() {
+    let (client, mut guest) = Guest::new().await;
+    let streams = ExecStreams { stdin: true, ..ExecStreams::default() };
+    let mut exec = client.take_over(7, streams).unwrap();
+    let request = guest.request().await;
+    let RequestBody::TakeOver { job: 7, stdio } = &request.body else { panic!("{request:?}") };
+    guest.reply(&request, ReplyBody::Started { pid: 42 }).await;
+    assert_eq!(exec.started().await.unwrap(), 42);
+    let mut stdin = exec.stdin.take().unwrap();
+    let (written, ()) = tokio::join!(stdin.write_all(b"rest"), async {
+        let mut credit = Vec::new();
+        encode(&mut credit, stdio.stream, Kind::Credit, &3u32.to_le_bytes());
+        guest.channel.write_all(&credit).await.unwrap();
+        assert_eq!(guest.frame().await.payload, b"res");
+        guest.channel.write_all(&credit).await.unwrap();
+        assert_eq!(guest.frame().await.payload, b"t");
+    });
+    written.unwrap();
+}
+
 #[tokio::test]
 async fn nothing_waits_for_a_guest_that_refuses_to_stand_still() {
     let (client, mut guest) = Guest::new().await;

@@ -104,6 +104,7 @@ pub(crate) fn attach(token: &str) -> Attach {
         next_token: None,
         identity: Some(identity()),
         open_disk: None,
+        keep_jobs: false,
     }
 }
 
@@ -231,6 +232,27 @@ impl Host {
             ReplyBody::Failed(error) => Err(error),
             other => panic!("unexpected {other:?}"),
         }
+    }
+
+    /// Asks for a job of the host before, on fresh streams.
+    pub(crate) fn take_over(&mut self, old: &Running, stdin: bool) -> Result<Running, WireError> {
+        let (out, err) = (self.next_stream, self.next_stream + 1);
+        self.next_stream += 2;
+        let stdio = Stdio { stream: out, stdin, stderr_stream: Some(err), pty: None };
+        self.windows.insert(out, SendWindow::of(0));
+        let request = self.send(RequestBody::TakeOver { job: old.request, stdio });
+        match self.reply(request) {
+            ReplyBody::Started { pid } => Ok(Running { request, out, err, pid }),
+            ReplyBody::Failed(error) => Err(error),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// Becomes a new host that wants the jobs of the old one.
+    pub(crate) fn come_for_jobs(&mut self) {
+        self.sync();
+        let keeping = Attach { keep_jobs: true, ..attach("token") };
+        self.ask(RequestBody::Attach(keeping)).unwrap();
     }
 
     /// Asks for a connection on a fresh stream.

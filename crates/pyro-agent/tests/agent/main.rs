@@ -11,6 +11,7 @@ mod files;
 mod host;
 mod receiving;
 mod recovering;
+mod taking_over;
 mod trees;
 
 use host::Host;

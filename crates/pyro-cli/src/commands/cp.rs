@@ -63,11 +63,11 @@ impl Cp {
             code::USAGE => Failure::new(&error, exit::USAGE),
             _ => failed(&error),
         })?;
-        self.show(&report);
+        self.show(&report, to_stdout);
         Ok(exit::OK)
     }
 
-    fn show(&self, report: &CopyReport) {
+    fn show(&self, report: &CopyReport, to_stdout: bool) {
         if self.json {
             return output::json(&json!({
                 "source": report.source,
@@ -81,9 +81,10 @@ impl Cp {
         for warning in &report.warnings {
             output::error_line(&format!("[warning] {warning}"));
         }
-        output::error_line(&format!(
+        let line = format!(
             "[cp] source={} destination={} artifact_type={} entry_count={} bytes_written={}",
             report.source, report.destination, report.artifact_type, report.entry_count, report.bytes_written
-        ));
+        );
+        if to_stdout { output::error_line(&line) } else { output::line(&line) }
     }
 }

@@ -122,6 +122,15 @@ impl GuestClient {
         Ok(exec)
     }
 
+    /// Asks for a job of the host before this one, which attached with `keep_jobs`: [`Exec::started`] tells whether it is there.
+    /// `streams` are those that it was started with; without `stdin` an input that is no terminal ends.
+    ///
+    /// # Errors
+    /// The channel's own.
+    pub fn take_over(&self, job: RequestId, streams: ExecStreams) -> Result<Exec, GuestError> {
+        exec::take_over(&self.shared, &self.data, job, streams)
+    }
+
     /// Starts a tool, whose streams carry the bytes of [tree records](pyro_proto::tree).
     ///
     /// # Errors
@@ -158,7 +167,8 @@ impl GuestClient {
     }
 
     /// Has the guest freeze its processes and flush what they wrote. What is asked of it or sent to it from then on waits until
-    /// it is thawed, for a guest that stands still must not be told anything.
+    /// it is thawed, for a guest that stands still must not be told anything. Once this has returned, the guest has got what was
+    /// sent before, and everything it had said has come.
     ///
     /// # Errors
     /// [`GuestError::Refused`] with the guest's reason, or the channel's own; nothing waits then.
@@ -331,6 +341,13 @@ async fn write_channel<W: AsyncWrite + Unpin>(
                 Outgoing::Frame(bytes) => bytes,
                 Outgoing::Last(bytes) => {
                     still = true;
+                    // What was sent before arrives before: control frames overtake data, and this one must not.
+                    for _ in 0..DATA_QUEUE_FRAMES {
+                        let Ok(sent) = data.try_recv() else { break };
+                        if let Err(error) = writer.write_all(&sent).await {
+                            return shared.close(GuestError::Channel(Arc::new(error)));
+                        }
+                    }
                     bytes
                 }
             },

@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::stream::Dropped;
 use super::stream::StreamReader;
 use super::stream::StreamWriter;
+use pyro_proto::StreamId;
 use pyro_proto::exec::ExecExit;
 use pyro_proto::exec::ExecSpec;
 use pyro_proto::exec::PtySize;
@@ -56,6 +57,18 @@ pub(super) fn start(
     })
 }
 
+/// Asks for a job that the host before this one began, on fresh streams.
+pub(super) fn take_over(
+    shared: &Arc<Shared>,
+    data: &mpsc::Sender<Vec<u8>>,
+    job: RequestId,
+    streams: ExecStreams,
+) -> Result<Exec, GuestError> {
+    let stream = shared.open_taken_over(true, streams.stdin);
+    let stderr_stream = streams.stderr.then(|| shared.open_taken_over(true, false));
+    ask_on(shared, data, streams, (stream, stderr_stream), |stdio| RequestBody::TakeOver { job, stdio })
+}
+
 /// Starts whatever `body` asks for on fresh streams.
 pub(super) fn start_job(
     shared: &Arc<Shared>,
@@ -65,6 +78,17 @@ pub(super) fn start_job(
 ) -> Result<Exec, GuestError> {
     let stream = shared.open_stream(true, streams.stdin);
     let stderr_stream = streams.stderr.then(|| shared.open_stream(true, false));
+    ask_on(shared, data, streams, (stream, stderr_stream), body)
+}
+
+/// Asks for a job on these streams.
+fn ask_on(
+    shared: &Arc<Shared>,
+    data: &mpsc::Sender<Vec<u8>>,
+    streams: ExecStreams,
+    (stream, stderr_stream): (StreamId, Option<StreamId>),
+    body: impl FnOnce(Stdio) -> RequestBody,
+) -> Result<Exec, GuestError> {
     let reader = |id| StreamReader { id, shared: Arc::clone(shared) };
     let writer = |id| StreamWriter {
         id,
@@ -92,6 +116,11 @@ pub(super) fn start_job(
 }
 
 impl Exec {
+    /// What the guest calls it while this host is attached; the name by which the next host can ask for it.
+    pub const fn job(&self) -> RequestId {
+        self.job
+    }
+
     /// Waits until the command runs; its process id in the guest.
     ///
     /// # Errors

@@ -173,6 +173,12 @@ impl Shared {
         self.add_stream(Stream { reader_alive: reader, writer_alive: writer, ..Stream::default() })
     }
 
+    /// Opens the host side of a stream of a job that another host began, on which nothing may be sent yet.
+    pub(super) fn open_taken_over(&self, reader: bool, writer: bool) -> StreamId {
+        let send = SendWindow::of(0);
+        self.add_stream(Stream { reader_alive: reader, writer_alive: writer, send, ..Stream::default() })
+    }
+
     /// Opens the host side of a stream for a connection, with these windows, and returns its number.
     pub(super) fn open_connection(&self, (receive, send): (ReceiveWindow, SendWindow)) -> StreamId {
         self.add_stream(Stream { reader_alive: true, writer_alive: true, receive, send, ..Stream::default() })

@@ -85,14 +85,20 @@ impl StreamWriter {
     /// [`GuestError::Closed`] when the program no longer reads, or the channel's own error.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), GuestError> {
         while !bytes.is_empty() {
-            let size = self.take_credit(bytes.len().min(DATA_CHUNK_BYTES)).await?;
-            let (now, later) = bytes.split_at(size);
-            let mut frame = Vec::new();
-            pyro_proto::frame::encode(&mut frame, self.id, Kind::Data, now);
-            self.data.send(frame).await.map_err(|_| GuestError::Closed)?;
-            bytes = later;
+            let size = self.slot().await?.send(bytes);
+            bytes = &bytes[size..];
         }
         Ok(())
+    }
+
+    /// Waits until something can be sent. May be given up: nothing is sent by that.
+    ///
+    /// # Errors
+    /// As [`Self::write_all`].
+    pub(crate) async fn slot(&self) -> Result<Slot<'_>, GuestError> {
+        self.credit().await?;
+        let permit = self.data.reserve().await.map_err(|_| GuestError::Closed)?;
+        Ok(Slot { writer: self, permit })
     }
 
     /// Tells the guest's program that nothing more will come.
@@ -106,8 +112,8 @@ impl StreamWriter {
         self.data.send(frame).await.map_err(|_| GuestError::Closed)
     }
 
-    /// Waits for credit and takes up to `wanted` bytes of it.
-    async fn take_credit(&self, wanted: usize) -> Result<usize, GuestError> {
+    /// Waits for credit.
+    async fn credit(&self) -> Result<(), GuestError> {
         loop {
             let notified = {
                 let mut state = self.shared.lock();
@@ -118,15 +124,40 @@ impl StreamWriter {
                 if stream.reset.is_some() {
                     return Err(GuestError::Closed);
                 }
-                let size = stream.send.available().min(wanted);
-                if size > 0 {
-                    stream.send.spend(size);
-                    return Ok(size);
+                if stream.send.available() > 0 {
+                    return Ok(());
                 }
                 Arc::clone(&stream.writable)
             };
             notified.notified().await;
         }
+    }
+}
+
+/// A place on the channel, for one piece of a stream.
+#[derive(Debug)]
+pub(crate) struct Slot<'a> {
+    writer: &'a StreamWriter,
+    permit: mpsc::Permit<'a, Vec<u8>>,
+}
+
+impl Slot<'_> {
+    /// Sends as much of the beginning of `bytes` as one piece may hold and the guest has room for; how much that is.
+    pub(crate) fn send(self, bytes: &[u8]) -> usize {
+        let Self { writer, permit } = self;
+        let size = {
+            let mut state = writer.shared.lock();
+            let Some(stream) = state.streams.get_mut(&writer.id) else { return 0 };
+            let size = bytes.len().min(DATA_CHUNK_BYTES).min(stream.send.available());
+            stream.send.spend(size);
+            size
+        };
+        if size > 0 {
+            let mut frame = Vec::new();
+            pyro_proto::frame::encode(&mut frame, writer.id, Kind::Data, &bytes[..size]);
+            permit.send(frame);
+        }
+        size
     }
 }
 

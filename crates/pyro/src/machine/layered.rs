@@ -56,6 +56,8 @@ pub struct Revival<'a> {
     pub open_disk: bool,
     /// Its machine id; a new one when absent.
     pub machine_id: Option<&'a str>,
+    /// What ran in it waits to be [taken over](GuestClient::take_over), or let go.
+    pub keep_jobs: bool,
 }
 
 /// How the end of a guest went.
@@ -97,6 +99,7 @@ impl Machine {
             next_token: Some(token.clone()),
             identity: Some(identity),
             open_disk: revival.open_disk.then(|| OWN_DISK.to_owned()),
+            keep_jobs: revival.keep_jobs,
         };
         let spec = plan.spec(&id, Memory::Anonymous, &revival.own, revival.open_disk);
         let prepared = began.elapsed();

@@ -191,7 +191,7 @@ impl Machine {
         let rw = rw.map_err(|source| MachineError::DiskCopy { path, source })?;
         let own = OwnDisk::Throwaway(Arc::new(rw));
         let prepared = began.elapsed();
-        let revival = Revival { snapshot, folder, own, open_disk: false, machine_id: None };
+        let revival = Revival { snapshot, folder, own, open_disk: false, machine_id: None, keep_jobs: false };
         let mut machine = Self::revive(config, plan, revival, id).await?;
         machine.times.prepare += prepared;
         Ok(machine)

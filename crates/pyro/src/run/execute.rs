@@ -63,8 +63,14 @@ const HANG_GRACE: Duration = Duration::from_secs(15);
 const STATUS_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of standard input read at once.
 const STDIN_BYTES: usize = 64 * 1024;
-/// What is said of a guest that stands still.
-const NO_ROOM: &str = "the host's disk is full: the guest waits until there is room for what it writes";
+/// What is said of a guest that begins to stand still, and of one that goes on.
+pub(crate) const fn told_of_room(blocked: bool) -> &'static str {
+    if blocked {
+        "the host's disk is full: the guest waits until there is room for what it writes"
+    } else {
+        "there is room again, and the guest goes on"
+    }
+}
 
 /// Runs one command in a guest of its own.
 ///
@@ -273,7 +279,7 @@ async fn execute(
     let mut exec = machine.client.exec(exec_spec(spec), streams).map_err(command)?;
     let stall = machine.guest.stall();
     let room = keep_going(&stall, &config.state_dir, |blocked| {
-        observer.notice(if blocked { NO_ROOM } else { "there is room again, and the guest goes on" });
+        observer.notice(told_of_room(blocked));
     });
     let served = tokio::select! {
         served = serve(&mut exec, spec, io, &stall) => served,

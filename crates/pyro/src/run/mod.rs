@@ -16,6 +16,7 @@ mod spec;
 
 pub use error::RunError;
 pub use execute::run;
+pub(crate) use execute::told_of_room;
 pub use io::RunIo;
 pub use report::Phase;
 pub use report::RunObserver;

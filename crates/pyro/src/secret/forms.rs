@@ -9,7 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
-/// Shortest line of a value of several lines that is looked for alone, in bytes: shorter ones are often not secret at all.
+/// Shortest line of a value of several lines, outside of a key's body, that is looked for alone, in bytes: shorter ones are often
+/// not secret at all.
 const LINE_BYTES_MIN: usize = 16;
 
 /// One form of a value.
@@ -29,16 +30,27 @@ pub(super) fn of(value: &SecretValue) -> Vec<Form> {
         // In base64 the line break is a part of it.
         encoded(text.as_bytes(), &mut forms);
     }
-    // The first and last line of a key are the same in all keys.
-    let is_secret = |line: &&str| line.len() >= LINE_BYTES_MIN && !line.starts_with("-----");
-    let lines = whole.lines().map(str::trim).filter(is_secret);
     if whole.contains('\n') {
-        lines.for_each(|line| written(line, &mut forms));
+        secret_lines(whole).for_each(|line| written(line, &mut forms));
     }
     forms.retain(|form| form.len() >= REDACTED_BYTES_MIN);
     forms.sort_by(|a, b| a.as_slice().cmp(b.as_slice()));
     forms.dedup();
     forms
+}
+
+/// The lines that are secret by themselves: in the body of a key all, and elsewhere those that are too long to be a word that
+/// means nothing. The first and last line of a key, and its headers, are the same in many.
+fn secret_lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut in_key = false;
+    text.lines().map(str::trim).filter(move |line| {
+        if line.starts_with("-----") {
+            in_key = line.starts_with("-----BEGIN ");
+            return false;
+        }
+        let is_body = in_key && line.len() >= REDACTED_BYTES_MIN && !line.contains(": ");
+        is_body || (!in_key && line.len() >= LINE_BYTES_MIN)
+    })
 }
 
 fn written(text: &str, forms: &mut Vec<Form>) {
@@ -153,6 +165,19 @@ mod tests {
             "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nAQEFAASCBKcwggSjAgEAAoI\n-----END KEY-----\n";
         assert!(has(key, "MIIEvQIBADANBgkqhkiG9w0") && has(key, "AQEFAASCBKcwggSjAgEAAoI"));
         assert!(has(key, key.trim()) && has(key, &key.trim().replace('\n', "\r\n")));
+    }
+
+    #[test]
+    fn of_a_key_its_whole_body_is_secret_and_what_all_keys_have_is_not() {
+        let key = "note that is long enough\nshort note\n-----BEGIN RSA PRIVATE KEY-----\r\nProc-Type: 4,ENCRYPTED\r\n\r\nMIIEvQIBADANBgkqhkiG9w0\r\n  lAstOn3=\r\nabc\r\n-----END RSA PRIVATE KEY-----\r\nshort";
+        for line in ["note that is long enough", "MIIEvQIBADANBgkqhkiG9w0", "lAstOn3=", "bEFzdE9uMz"] {
+            assert!(has(key, line), "{line}");
+        }
+        let common = "-----BEGIN RSA PRIVATE KEY----- Proc-Type: 4,ENCRYPTED short note abc 616263 -----END RSA PRIVATE KEY-----";
+        let needles = super::super::Needles::of(&[SecretValue::new(key.into()).unwrap()]);
+        assert_eq!(needles.redact(common), common);
+        let printed = "  lAstOn3=\n-----END RSA PRIVATE KEY-----\nshort";
+        assert_eq!(needles.redact(printed), "  [REDACTED]\n-----END RSA PRIVATE KEY-----\nshort");
     }
 
     #[test]

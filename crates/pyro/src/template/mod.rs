@@ -148,6 +148,7 @@ impl Template {
             folder: &self.folder,
             own: OwnDisk::Layers(layers),
             open_disk: kind == Kind::Bare,
+            keep_jobs: false,
             machine_id: Some(machine_id),
         };
         let mut machine = Machine::revive(config, plan, revival, id).await?;

@@ -18,6 +18,7 @@ use super::history::Stream;
 use crate::command::Command;
 use crate::limits::TimeoutSeconds;
 use crate::run::RunIo;
+use crate::run::told_of_room;
 use crate::secret::SecretName;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -107,7 +108,21 @@ impl Workspace {
     ///
     /// # Errors
     /// [`WorkspaceError`].
-    pub async fn exec(&self, spec: ExecSpec, mut io: RunIo) -> Result<ExecReport, WorkspaceError> {
+    pub async fn exec(&self, spec: ExecSpec, io: RunIo) -> Result<ExecReport, WorkspaceError> {
+        self.exec_noticing(spec, io, &mut |_| {}).await
+    }
+
+    /// As [`Self::exec`]; `notice` hears what people should know while it runs: that the guest waits for room on the host's disk,
+    /// and that it goes on.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`].
+    pub async fn exec_noticing(
+        &self,
+        spec: ExecSpec,
+        mut io: RunIo,
+        notice: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<ExecReport, WorkspaceError> {
         let takes_input = spec.stdin;
         let request = Request::Exec(spec.request(false));
         let (sender, mut receiver) = connection::ask(&self.config, &self.folder, request).await?;
@@ -120,7 +135,10 @@ impl Workspace {
         loop {
             tokio::select! {
                 incoming = receiver.next() => match incoming? {
-                    Incoming::Event(Event::Blocked { now }) => blocked = now,
+                    Incoming::Event(Event::Blocked { now }) => {
+                        blocked = now;
+                        notice(told_of_room(now));
+                    }
                     Incoming::Event(Event::Started { job, cwd: at }) => (sequence, cwd) = (job, at),
                     Incoming::Event(Event::Ended(end)) => ended = Some(end),
                     Incoming::Event(_) => {}
@@ -180,13 +198,28 @@ impl Workspace {
         };
         // An end is written down before a job counts as ended: one that had begun before and has none now is lost.
         let mut entries = self.history()?;
+        let suspended = if living.is_empty() { self.suspended_jobs()? } else { HashSet::new() };
         for entry in &mut entries {
             let sequence = entry.started.sequence;
-            if entry.ended.is_none() && begun.contains(&sequence) && !living.contains(&sequence) {
+            let known = living.contains(&sequence) || suspended.contains(&sequence);
+            if entry.ended.is_none() && begun.contains(&sequence) && !known {
                 entry.ended = Some(lost(sequence));
             }
         }
-        Ok(entries.iter().map(Entry::describe).collect())
+        let describe = |entry: &Entry| {
+            let mut job = entry.describe();
+            if entry.ended.is_none() && suspended.contains(&entry.started.sequence) {
+                job["state"] = "suspended".into();
+            }
+            job
+        };
+        Ok(entries.iter().map(describe).collect())
+    }
+
+    /// The jobs that go on when the workspace is resumed.
+    fn suspended_jobs(&self) -> Result<HashSet<u64>, WorkspaceError> {
+        let memory = self.folder.load()?.suspended;
+        Ok(memory.map(|memory| super::supervisor::kept_jobs(&self.folder, &memory)).unwrap_or_default())
     }
 
     /// The commands of the workspace.
@@ -230,7 +263,11 @@ impl Workspace {
             Request::Follow { job, stdout: from.stdout, stderr: from.stderr, wait, input: takes_input };
         let asked = connection::ask(&self.config, &self.folder, request).await;
         match asked {
-            Err(WorkspaceError::NotRunning { .. }) => {}
+            Err(error @ WorkspaceError::NotRunning { .. }) => {
+                if wait && self.suspended_jobs()?.contains(&job) {
+                    return Err(error);
+                }
+            }
             Err(error) => return Err(error),
             Ok((sender, receiver)) => match self.follow_live(sender, receiver, io, takes_input).await {
                 // One of an earlier start of the guest: what it printed is still there.
@@ -290,6 +327,9 @@ impl Workspace {
                 };
                 write(to.as_mut(), &bytes).await?;
             }
+        }
+        if entry.ended.is_none() && self.suspended_jobs()?.contains(&job) {
+            return Ok(None);
         }
         Ok(Some(entry.ended.unwrap_or_else(|| lost(job))))
     }

@@ -11,6 +11,8 @@ use super::error::StoreError;
 use super::error::WorkspaceError;
 use super::event;
 use super::folder::Folder;
+use super::folder::link_memory;
+use super::folder::private_folder;
 use super::keyring::Keyring;
 use super::layers::Chain;
 use super::registry::Registry;
@@ -127,7 +129,10 @@ fn fill(folder: &Folder, parent: &Parent<'_>, document: &mut Document) -> Result
         .map_err(failed("sharing the disk"))?;
     snapshots::link_all(parent.folder, folder)?;
     if let Some((_, memory)) = parent.suspended {
-        snapshots::link_folder(memory, &folder.suspended()).map_err(failed("sharing the memory"))?;
+        // And nothing else: what this side knows of the processes in it is the parent's.
+        let linked =
+            private_folder(&folder.suspended()).and_then(|()| link_memory(memory, &folder.suspended()));
+        linked.map_err(failed("sharing the memory"))?;
     }
     let size_bytes = u64::from(document.size.disk.get()) << 20;
     let added = folder.layers().add(parent.frozen, size_bytes);

@@ -195,7 +195,7 @@ pub(super) fn link_all(from: &Folder, to: &Folder) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// The folders are on two file systems, or the disk is full.
-pub(super) fn link_folder(from: &Path, to: &Path) -> io::Result<()> {
+fn link_folder(from: &Path, to: &Path) -> io::Result<()> {
     private_folder(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

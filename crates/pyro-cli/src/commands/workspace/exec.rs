@@ -196,7 +196,7 @@ fn detached(workspace: &Workspace, spec: ExecSpec, json: bool) -> Result<i32, Fa
 fn execute(workspace: &Workspace, spec: ExecSpec, mut io: RunIo) -> Result<ExecReport, Failure> {
     let report = block_on(async {
         io.interrupts = signals::listen();
-        workspace.exec(spec, io).await
+        workspace.exec_noticing(spec, io, &mut |text| output::error_line(&format!("[pyro] {text}"))).await
     })?
     .map_err(|error| failed(&error))?;
     if let Some((code, text)) = &report.ended.error {

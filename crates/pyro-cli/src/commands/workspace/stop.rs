@@ -58,7 +58,8 @@ impl Stop {
             output::json(&record);
         } else {
             if let Some(warning) = warning {
-                output::error_line(&format!("[warning] the guest was killed: {warning}"));
+                let what = if self.keep_memory { "" } else { "the guest was killed: " };
+                output::error_line(&format!("[warning] {what}{warning}"));
             }
             render::summary("Stopped workspace", &record);
         }

@@ -127,6 +127,8 @@ pub(in crate::workspace) enum Change {
     Launched { pid: u32 },
     /// It is ready.
     Ready { ports: Vec<PublishedPort>, healthy: Option<bool> },
+    /// It goes on after a pause.
+    Resumed { ports: Vec<PublishedPort>, error: Option<String> },
     /// It was tried whether it still is.
     Health(bool),
     /// It failed and will be started again.
@@ -186,6 +188,9 @@ impl ServiceRecord {
                 (self.published_ports, self.healthy) = (ports, healthy);
                 // What the one before ended with says nothing of this one.
                 (self.exit_code, self.signal, self.error) = (None, None, None);
+            }
+            (Running, Change::Resumed { ports, error }) => {
+                (self.published_ports, self.error) = (ports, error);
             }
             (Running, Change::Health(healthy)) if self.healthy != Some(healthy) => {
                 self.healthy = Some(healthy);
@@ -272,10 +277,14 @@ mod tests {
         let mut record = fresh();
         assert!(!record.is_settled() && record.is_living());
         assert!(!record.apply(Change::Health(true)), "it was not ready yet");
+        assert!(!record.apply(Change::Resumed { ports: Vec::new(), error: None }));
         assert!(record.apply(Change::Launched { pid: 7 }) && record.apply(READY));
         assert!(record.is_settled() && record.ready_at.is_some());
         assert!(!record.apply(Change::Launched { pid: 8 }));
         assert!(record.apply(Change::Health(false)) && !record.apply(Change::Health(false)));
+        let ready_at = record.ready_at;
+        assert!(record.apply(Change::Resumed { ports: Vec::new(), error: Some("taken".into()) }));
+        assert_eq!((record.ready_at, record.error.as_deref()), (ready_at, Some("taken")));
         assert!(record.apply(over(ServiceState::Stopped, 143)));
         let ended = record.clone();
         assert_eq!((ended.state, ended.exit_code, ended.pid), (ServiceState::Stopped, Some(143), Some(7)));

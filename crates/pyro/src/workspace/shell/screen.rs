@@ -22,17 +22,21 @@ pub(super) fn replay(bytes: &[u8], then: TerminalSize, now: TerminalSize) -> Vec
     format!("{CLEAR}{}", terminal.dump()).into_bytes()
 }
 
-/// Watches what is shown for the one mode that cannot be reset blindly: leaving the alternate screen moves the cursor.
+/// Watches what is shown for what cannot be reset blindly: leaving the alternate screen moves the cursor, and a new line is only
+/// begun where one is not ended.
 #[derive(Debug, Default)]
 pub(super) struct Modes {
     alternate: bool,
     /// The beginning of a sequence that may set it.
     begun: Vec<u8>,
+    /// Something was shown, and its last line is not ended.
+    within_line: bool,
 }
 
 impl Modes {
     /// Takes what was shown next.
     pub(super) fn show(&mut self, bytes: &[u8]) {
+        self.within_line = bytes.last().map_or(self.within_line, |last| *last != b'\n');
         for byte in bytes {
             if *byte == b'\x1b' {
                 self.begun = vec![*byte];
@@ -62,10 +66,11 @@ impl Modes {
         }
     }
 
-    /// What puts the terminal back.
+    /// What puts the terminal back, at the beginning of a line.
     pub(super) fn reset(&self) -> Vec<u8> {
         let leave = if self.alternate { "\x1b[?1049l" } else { "" };
-        format!("{leave}{RESET}").into_bytes()
+        let line = if self.within_line { "\r\n" } else { "" };
+        format!("{leave}{RESET}{line}").into_bytes()
     }
 }
 
@@ -83,6 +88,17 @@ mod tests {
         let cursor = terminal.cursor();
         assert_eq!((cursor.col, cursor.row), (8, 1));
         assert!(replay(b"", size(20, 2), size(30, 5)).is_empty());
+    }
+
+    #[test]
+    fn a_line_is_ended_once() {
+        let ended = |pieces: &[&[u8]]| {
+            let mut modes = Modes::default();
+            pieces.iter().for_each(|piece| modes.show(piece));
+            modes.reset().ends_with(b"\r\n")
+        };
+        assert!(ended(&[b"pyro$ "]) && ended(&[b"a\r\n", b"\x1b[?2004h$ ", b""]));
+        assert!(!ended(&[]) && !ended(&[b"exit\r\n"]) && !ended(&[b"$ ", b"exit\r\n"]));
     }
 
     #[test]

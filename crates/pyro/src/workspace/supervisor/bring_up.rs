@@ -9,6 +9,8 @@
 
 use super::Report;
 use super::recover::recover;
+use super::sessions;
+use super::sessions::Loaded;
 use crate::code::chain;
 use crate::config::Config;
 use crate::machine::Machine;
@@ -35,6 +37,8 @@ pub(super) struct Up {
     pub(super) plan: Plan,
     pub(super) machine: Machine,
     pub(super) started_by: StartedBy,
+    /// What runs in it already.
+    pub(super) sessions: Loaded,
 }
 
 /// Starts the guest of a workspace.
@@ -47,11 +51,14 @@ pub(super) async fn bring_up(
     let store = ImageStore::new(config.image_config())?;
     let plan = plan(config, &store, document).await?;
     let suspended = resume(config, folder, &plan, document, report).await?;
-    let (machine, started_by) = match suspended {
-        Some(machine) => (machine, StartedBy::Restore),
-        None => start(config, &store, folder, &plan, document, report).await?,
+    let (machine, started_by, sessions) = match suspended {
+        Some((machine, sessions)) => (machine, StartedBy::Restore, sessions),
+        None => {
+            let (machine, started_by) = start(config, &store, folder, &plan, document, report).await?;
+            (machine, started_by, Loaded::default())
+        }
     };
-    Ok(Up { store, plan, machine, started_by })
+    Ok(Up { store, plan, machine, started_by, sessions })
 }
 
 /// What the workspace's guest is made from.
@@ -70,22 +77,24 @@ async fn resume(
     plan: &Plan,
     document: &mut Document,
     report: &mut Report,
-) -> Result<Option<Machine>, WorkspaceError> {
+) -> Result<Option<(Machine, Loaded)>, WorkspaceError> {
     let Some(snapshot) = document.suspended.take() else { return Ok(None) };
     folder.save(document)?;
     let kept = folder.suspended();
+    let sessions = sessions::load(folder, &snapshot);
     let revival = Revival {
         snapshot: &snapshot,
         folder: &kept,
         own: OwnDisk::Layers(open(folder, &document.chain)?),
         open_disk: false,
         machine_id: Some(&document.machine_id),
+        keep_jobs: true,
     };
     let revived = Machine::revive(config, plan, revival, document.workspace_id.guest()).await;
     // The engine has the memory file open; nobody else needs its name.
     let _ = std::fs::remove_dir_all(&kept);
     match revived {
-        Ok(machine) => Ok(Some(machine)),
+        Ok(machine) => Ok(Some((machine, sessions))),
         Err(error) => {
             report.notice(format!(
                 "the kept memory could not be restored, starting from the disk: {}",

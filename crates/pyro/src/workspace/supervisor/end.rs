@@ -6,6 +6,8 @@ use super::Supervisor;
 use super::job::Cut;
 use crate::code;
 use crate::code::chain;
+use crate::machine::Machine;
+use crate::machine::Snapshot;
 use crate::workspace::document::Document;
 use crate::workspace::document::StopReason;
 use crate::workspace::document::UnixSeconds;
@@ -21,6 +23,12 @@ use tokio::sync::mpsc;
 
 /// What a stop does to the commands under way.
 const STOPPED: Cut = (code::WORKSPACE_NOT_RUNNING, "the workspace was stopped");
+
+/// What a pause does to those who wait for them.
+const PAUSED: Cut = (
+    code::WORKSPACE_NOT_RUNNING,
+    "the workspace was paused while the command ran; when it is resumed the command goes on, as a job",
+);
 
 /// The signals that ask a supervisor to end: a host that shuts down sends them.
 pub(super) fn signals() -> mpsc::Receiver<i32> {
@@ -112,14 +120,13 @@ impl Supervisor {
             return Ok(None);
         }
         event::note(&self.config, self.folder.id(), "workspace_stopping", word(&reason));
-        let mut warning = None;
+        let warning;
         let suspended = if keep_memory {
-            self.check_room()?;
-            self.check_memory_may_be_kept()?;
-            let kept = fresh_folder(&self.folder)?;
-            let suspended = machine.suspend(&kept).await?;
-            // Their processes are in the memory that was kept, and nobody watches them any more.
-            self.services.end_all(Duration::ZERO).await;
+            let (suspended, not_kept) = self.suspend(&mut machine).await?;
+            warning = not_kept;
+            // What is written down of them stays as it is.
+            self.jobs.cut_short(PAUSED);
+            let _ = self.jobs.all_ended(PAUSED).await;
             Some(suspended)
         } else {
             // Services of a guest that stands still hear of nothing.
@@ -138,8 +145,14 @@ impl Supervisor {
             });
             None
         };
-        self.end_jobs(STOPPED).await;
-        self.end_shells("the workspace was stopped");
+        if suspended.is_none() {
+            self.end_jobs(STOPPED).await;
+        }
+        self.end_shells(if suspended.is_some() {
+            "the workspace was paused"
+        } else {
+            "the workspace was stopped"
+        });
         self.change(|document| {
             document.suspended = suspended;
             document.stopped = Some((reason.clone(), UnixSeconds::now()));
@@ -147,6 +160,27 @@ impl Supervisor {
         self.note_end(&reason);
         self.leave();
         Ok(warning)
+    }
+
+    /// Saves the guest's memory, and what runs in it, and ends the guest. What of the latter could not be kept is for people.
+    async fn suspend(&self, machine: &mut Machine) -> Result<(Snapshot, Option<String>), WorkspaceError> {
+        self.check_room()?;
+        self.check_memory_may_be_kept()?;
+        let kept = fresh_folder(&self.folder)?;
+        self.suspending.send_replace(true);
+        // What was handed over to the channel by now arrives in the guest before it is saved; the rest is kept here.
+        self.hold_shells(true);
+        match machine.suspend(&kept).await {
+            Ok(suspended) => {
+                let warning = self.keep_sessions(&suspended).await;
+                Ok((suspended, warning))
+            }
+            Err(error) => {
+                self.suspending.send_replace(false);
+                self.hold_shells(false);
+                Err(error.into())
+            }
+        }
     }
 
     /// A stop that nobody waits for.

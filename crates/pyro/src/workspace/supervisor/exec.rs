@@ -13,9 +13,11 @@ use super::Supervisor;
 use super::feed::Feed;
 use super::job::DRAIN_DEADLINE;
 use super::job::Job;
+use super::output::Extent;
 use super::output::Output;
 use super::redacted::RedactedReader;
 use super::serve::Client;
+use super::vault::Lent;
 use crate::code;
 use crate::code::Coded as _;
 use crate::code::chain;
@@ -40,7 +42,10 @@ use pyro_proto::exec::Ending;
 use pyro_proto::exec::ExecExit;
 use pyro_proto::exec::ExecSpec;
 use pyro_proto::limits::KILL_GRACE_MS;
+use pyro_proto::message::RequestId;
 use pyro_proto::message::SignalTarget;
+use serde::Deserialize;
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -66,6 +71,28 @@ const TERM: i32 = 15;
 
 /// How a command ended, or the code and text of why that is not known.
 type Outcome = Result<ExecExit, (&'static str, String)>;
+
+/// A command while its workspace is paused. What it printed is in the history.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptJob {
+    pub(super) started: Started,
+    /// The guest's name for it.
+    pub(super) job: RequestId,
+    stdout: Extent,
+    stderr: Extent,
+    /// For how long it has run, in milliseconds.
+    ran_ms: u64,
+    timeout_ms: Option<u64>,
+    /// It was about to be ended.
+    abandoned: bool,
+}
+
+/// How long a command has run and may run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    began: Instant,
+    timeout_ms: Option<u64>,
+}
 
 /// Output on its way to the client that waits for a command.
 type Tap = mpsc::Sender<(Tag, Vec<u8>)>;
@@ -141,7 +168,6 @@ impl Supervisor {
             return Err(WorkspaceError::not_running(&self.folder));
         }
         let in_use = self.in_use();
-        let timeout = request.timeout_ms.map(Duration::from_millis);
         let cwd = request.cwd.as_ref().map_or_else(
             || WORKSPACE_PATH.to_owned(),
             |cwd| String::from_utf8_lossy(cwd.as_bytes()).into_owned(),
@@ -165,11 +191,10 @@ impl Supervisor {
             ..ExecSpec::default()
         };
         let streams = ExecStreams { stdin: request.stdin, stderr: true, pty: None };
-        let began = Instant::now();
-        let deadline = timeout.map(|timeout| timeout + Duration::from_millis(KILL_GRACE_MS) + HANG_GRACE);
+        let times = Times { began: Instant::now(), timeout_ms: request.timeout_ms };
         let lent = self.unless_blocked(self.lend_secrets()).await?;
-        let patience = deadline.unwrap_or(START_DEADLINE);
-        let mut exec = match self.start_in_guest("running the command", spec, streams, patience).await {
+        let patience = times.deadline().unwrap_or(START_DEADLINE);
+        let exec = match self.start_in_guest("running the command", spec, streams, patience).await {
             Ok(exec) => exec,
             Err(error) => {
                 self.return_secrets(lent).await;
@@ -181,10 +206,72 @@ impl Supervisor {
             .make_room(OUTPUT_BYTES_MAX, &|job| self.jobs.get(job).is_some_and(|job| job.ended().is_none()));
         let _ = self.history.start(started.clone());
         event::note(&self.config, self.folder.id(), "command_started", Some(started.sequence.to_string()));
+        let begun = Begun { started, times, extents: Default::default() };
+        Ok(self.follow_job(begun, exec, tap, in_use, Some(lent)))
+    }
+
+    /// Goes on with a command that ran when the workspace was paused, if it is there. Nobody waits for it any more.
+    pub(super) async fn take_over_job(self: &Arc<Self>, kept: KeptJob, exec: Result<Exec, GuestError>) {
+        let exec = match exec {
+            Ok(exec) => exec,
+            Err(error) => {
+                let text = format!("it was not there after the pause: {}", chain(&error));
+                let error = Some((code::GUEST_LOST.to_owned(), text));
+                let sequence = kept.started.sequence;
+                let (stdout_bytes, stderr_bytes) = (kept.stdout.total, kept.stderr.total);
+                let lost =
+                    Ended { sequence, exit_code: 125, error, stdout_bytes, stderr_bytes, ..Ended::default() };
+                // One that is not written down counts as lost all the same.
+                let _ = self.history.end(lost);
+                return;
+            }
+        };
+        let now = Instant::now();
+        let began = now.checked_sub(Duration::from_millis(kept.ran_ms)).unwrap_or(now);
+        let times = Times { began, timeout_ms: kept.timeout_ms };
+        let lent = self.lend_secrets().await.ok();
+        let begun = Begun { started: kept.started, times, extents: [kept.stdout, kept.stderr] };
+        let job = self.follow_job(begun, exec, None, self.in_use(), lent);
+        if kept.abandoned {
+            job.abandon();
+        }
+    }
+
+    /// Commands that the memory has which was kept, once nothing of them comes any more.
+    pub(super) async fn part_jobs(&self) -> Vec<KeptJob> {
+        let mut all = Vec::new();
+        for job in self.jobs.living() {
+            if job.is_over().await {
+                all.push(KeptJob {
+                    started: job.started.clone(),
+                    job: job.name(),
+                    stdout: job.stdout.extent(),
+                    stderr: job.stderr.extent(),
+                    ran_ms: u64::try_from(job.times.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    timeout_ms: job.times.timeout_ms,
+                    abandoned: job.is_abandoned(),
+                });
+            }
+        }
+        all
+    }
+
+    /// Keeps what a command prints, and sees to its end.
+    fn follow_job(
+        self: &Arc<Self>,
+        begun: Begun,
+        mut exec: Exec,
+        tap: Option<Tap>,
+        in_use: InUse,
+        lent: Option<Lent>,
+    ) -> Arc<Job> {
+        let Begun { started, times, extents } = begun;
         let (stdin, stdout, stderr) = (exec.stdin.take(), exec.stdout.take(), exec.stderr.take());
         let exits = exec.take_exit();
         let kept = self.config.output_bytes_max;
-        let job = self.jobs.insert(Job::new(started, &self.history, kept, exec, stdin));
+        let job = Job::new(started, &self.history, kept, exec, stdin, times).going_on(extents);
+        let job = self.jobs.insert(job);
+        let deadline = times.left();
         let supervisor = Arc::clone(self);
         let watched = Arc::clone(&job);
         tokio::spawn(async move {
@@ -209,10 +296,12 @@ impl Supervisor {
                 // What the guest sent before it went is still here; a client that does not take it holds nothing up.
                 Err(_) => drop(tokio::time::timeout(DRAIN_DEADLINE, pumps).await),
             }
-            supervisor.finish(&watched, outcome, began.elapsed(), in_use).await;
-            supervisor.return_secrets(lent).await;
+            supervisor.finish(&watched, outcome, times.began.elapsed(), in_use).await;
+            if let Some(lent) = lent {
+                supervisor.return_secrets(lent).await;
+            }
         });
-        Ok(job)
+        job
     }
 
     /// Starts a program in the guest, which may not answer.
@@ -256,6 +345,9 @@ impl Supervisor {
 
     /// Everything that comes after a command's end and before anybody hears of it.
     async fn finish(self: &Arc<Self>, job: &Arc<Job>, outcome: Outcome, duration: Duration, in_use: InUse) {
+        if outcome.is_err() && self.is_suspending() {
+            return job.part();
+        }
         let outcome = job.cut().map_or(outcome, |(code, text)| Err((code, text.to_owned())));
         // What a command has written is safe once its end is told, unless that says otherwise.
         let flushed = if outcome.is_ok() { self.flush().await } else { Ok(()) };
@@ -284,9 +376,14 @@ impl Supervisor {
         let mut reader = RedactedReader::new(reader, self);
         while let Some(bytes) = reader.read().await {
             output.push(&bytes);
-            if let Some(sender) = &tap
-                && sender.send((tag, bytes)).await.is_err()
-            {
+            let Some(sender) = &tap else { continue };
+            let sent = tokio::select! {
+                biased;
+                sent = sender.send((tag, bytes)) => sent.is_ok(),
+                // What there is must be kept now, and whoever waits for it is about to be told.
+                () = self.parted() => false,
+            };
+            if !sent {
                 tap = None;
             }
         }
@@ -305,6 +402,27 @@ impl Supervisor {
         });
         // The history has it in any case.
         let _ = self.folder.save_soon(&document);
+    }
+}
+
+/// A command that runs in the guest.
+struct Begun {
+    started: Started,
+    times: Times,
+    /// How far its outputs have come, standard output first.
+    extents: [Extent; 2],
+}
+
+impl Times {
+    /// How long the guest may take to end it.
+    fn deadline(self) -> Option<Duration> {
+        let grace = Duration::from_millis(KILL_GRACE_MS) + HANG_GRACE;
+        self.timeout_ms.map(|timeout| Duration::from_millis(timeout) + grace)
+    }
+
+    /// How much of that there is still.
+    fn left(self) -> Option<Duration> {
+        self.deadline().map(|deadline| deadline.saturating_sub(self.began.elapsed()).max(HANG_GRACE))
     }
 }
 

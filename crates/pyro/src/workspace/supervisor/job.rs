@@ -1,6 +1,8 @@
 //! Commands under way in the guest, and for a while those that ended: by number, whoever started them. This file must not
 //! talk to a client.
 
+use super::exec::Times;
+use super::output::Extent;
 use super::output::Output;
 use crate::guest::Exec;
 use crate::guest::StreamWriter;
@@ -8,6 +10,7 @@ use crate::workspace::history::Ended;
 use crate::workspace::history::History;
 use crate::workspace::history::Started;
 use crate::workspace::history::Stream;
+use pyro_proto::message::RequestId;
 use pyro_proto::message::SignalTarget;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -32,10 +37,15 @@ pub(super) struct Job {
     pub(super) stderr: Output,
     /// Its standard input, until somebody takes it.
     pub(super) stdin: tokio::sync::Mutex<Option<StreamWriter>>,
+    pub(super) times: Times,
     exec: Exec,
     /// Code and text of what cuts it short, once that has begun.
     cut: OnceLock<Cut>,
+    /// Whoever waited for it is gone, and it ends.
+    abandoned: AtomicBool,
     ended: watch::Sender<Option<Ended>>,
+    /// Its workspace was paused: its process is in the memory that is kept, and nothing comes of it here any more.
+    parted: watch::Sender<bool>,
 }
 
 /// Code and text of an end that is not the command's own.
@@ -48,6 +58,7 @@ impl Job {
         output_bytes_max: u64,
         exec: Exec,
         stdin: Option<StreamWriter>,
+        times: Times,
     ) -> Self {
         let output = |stream| Output::new(stream, history.output(started.sequence, stream), output_bytes_max);
         Self {
@@ -55,9 +66,43 @@ impl Job {
             stderr: output(Stream::Stderr),
             stdin: tokio::sync::Mutex::new(stdin),
             started,
+            times,
             exec,
             cut: OnceLock::new(),
+            abandoned: AtomicBool::new(false),
             ended: watch::channel(None).0,
+            parted: watch::channel(false).0,
+        }
+    }
+
+    /// One of which so much has come already.
+    pub(super) fn going_on(mut self, [stdout, stderr]: [Extent; 2]) -> Self {
+        self.stdout = self.stdout.going_on(stdout);
+        self.stderr = self.stderr.going_on(stderr);
+        self
+    }
+
+    /// The guest's name for it.
+    pub(super) const fn name(&self) -> RequestId {
+        self.exec.job()
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Nothing comes of it any more, and it has not ended.
+    pub(super) fn part(&self) {
+        self.parted.send_replace(true);
+    }
+
+    /// Waits until nothing of it comes any more; whether that is because its workspace was paused.
+    pub(super) async fn is_over(&self) -> bool {
+        // The sender is this job's own.
+        let mut parted = self.parted.subscribe();
+        tokio::select! {
+            _ = self.end() => false,
+            _ = parted.wait_for(|parted| *parted) => true,
         }
     }
 
@@ -72,6 +117,7 @@ impl Job {
 
     /// Has the guest end it, with everything it started.
     pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
         self.exec.end();
     }
 

@@ -167,6 +167,7 @@ impl Supervisor {
                 own: OwnDisk::Layers(bring_up::open(&self.folder, chain)?),
                 open_disk: false,
                 machine_id: Some(&document.machine_id),
+                keep_jobs: false,
             };
             let id = document.workspace_id.guest();
             return Ok(Machine::revive(&self.config, &self.plan, revival, id).await?);

@@ -30,6 +30,7 @@ mod redacted;
 mod room;
 mod serve;
 mod service;
+mod sessions;
 mod shell;
 mod splice;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub(in crate::workspace) use keep::reset_of;
 pub(in crate::workspace) use order::Line;
 pub use order::Order;
 use order::Report;
+pub(in crate::workspace) use sessions::kept_jobs;
 
 use super::document::Document;
 use super::document::Stage;
@@ -127,6 +129,8 @@ pub(in crate::workspace) struct Supervisor {
     gate: tokio::sync::RwLock<()>,
     /// How many are about to stop it.
     stopping: watch::Sender<usize>,
+    /// The guest is being saved to go on from there.
+    suspending: watch::Sender<bool>,
     ended: watch::Sender<bool>,
 }
 
@@ -232,7 +236,7 @@ async fn start(
         port_clients: Arc::new(Semaphore::new(ports::CLIENTS_MAX)),
         vault: Vault::new(secrets),
         shells: Shells::default(),
-        services: Services::of(&folder),
+        services: Services::of(&folder, &up.sessions.services),
         document: Mutex::new(document),
         client: Mutex::new(Arc::clone(&up.machine.client)),
         stall: watch::channel(up.machine.guest.stall()).0,
@@ -244,11 +248,14 @@ async fn start(
         activity: Activity::new(),
         gate: tokio::sync::RwLock::new(()),
         stopping: watch::channel(0).0,
+        suspending: watch::channel(false).0,
         ended: watch::channel(false).0,
         config,
         folder,
     };
-    Ok((signals, Arc::new(supervisor)))
+    let supervisor = Arc::new(supervisor);
+    supervisor.take_over(up.sessions).await;
+    Ok((signals, supervisor))
 }
 
 impl Supervisor {

@@ -2,9 +2,12 @@
 //! This file must not know what the command is.
 
 use crate::workspace::history::Stream;
+use serde::Deserialize;
+use serde::Serialize;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::io::Seek as _;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -14,7 +17,7 @@ use std::sync::PoisonError;
 use tokio::sync::watch;
 
 /// How far an output has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Extent {
     /// Bytes that are in the file.
     pub(super) kept: u64,
@@ -39,6 +42,12 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(stream: Stream, path: PathBuf, bytes_max: u64) -> Self {
         Self { stream, path, bytes_max, file: Mutex::new(None), extent: watch::channel(Extent::default()).0 }
+    }
+
+    /// One of which so much has come already, and is in its file as far as it was kept.
+    pub(super) fn going_on(self, extent: Extent) -> Self {
+        self.extent.send_replace(Extent { ended: false, ..extent });
+        self
     }
 
     /// Takes the next bytes. A host's disk that is full loses them, and they count as not kept.
@@ -72,7 +81,7 @@ impl Output {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if file.is_none() {
-            *file = Some(create(&self.path)?);
+            *file = Some(open(&self.path, self.extent.borrow().kept)?);
         }
         match file.as_mut() {
             Some(file) => file.write_all(bytes),
@@ -81,8 +90,12 @@ impl Output {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+/// Opens an output's file, to be gone on with behind what is kept.
+fn open(path: &Path, kept: u64) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(kept == 0).mode(0o600).open(path)?;
+    file.set_len(kept)?;
+    file.seek(io::SeekFrom::Start(kept))?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -102,5 +115,19 @@ mod tests {
         assert_eq!(output.extent(), Extent { kept: KEPT, total: (1400 << 10) + 1, ended: true });
         let kept = std::fs::read(&output.path).unwrap();
         assert_eq!((kept.len() as u64, kept[KEPT as usize - 1]), (KEPT, 8));
+    }
+
+    #[test]
+    fn what_comes_after_a_pause_follows_what_came_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = || Output::new(Stream::Stderr, dir.path().join("o"), 8);
+        let first = output();
+        first.push(b"one ");
+        first.end();
+        let second = output().going_on(first.extent());
+        assert_eq!(second.extent(), Extent { kept: 4, total: 4, ended: false });
+        second.push(b"two three");
+        assert_eq!(second.extent(), Extent { kept: 8, total: 13, ended: false });
+        assert_eq!(std::fs::read(&second.path).unwrap(), b"one two ");
     }
 }

@@ -100,6 +100,24 @@ impl PublishedPorts {
         Ok(port)
     }
 
+    /// Listens on a port again that was published before; on another of the host's where it was chosen and is taken.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn open_again(
+        &mut self,
+        supervisor: &Arc<Supervisor>,
+        port: &PublishedPort,
+    ) -> Result<PublishedPort, PortError> {
+        let as_it_was =
+            PortSpec { bind: port.host, host_port: Some(port.host_port), guest_port: port.guest_port };
+        match self.open(supervisor, &as_it_was) {
+            Ok(_) => Ok(port.clone()),
+            Err(_) if port.chosen => self.open(supervisor, &PortSpec { host_port: None, ..as_it_was }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Closes the port of this number on the host.
     pub(super) fn close(&mut self, host_port: u16) {
         self.open.retain(|open| open.port.host_port != host_port);
@@ -273,13 +291,10 @@ impl Supervisor {
         ports: &mut PublishedPorts,
         port: &PublishedPort,
     ) -> Result<(), WorkspaceError> {
-        let as_it_was =
-            PortSpec { bind: port.host, host_port: Some(port.host_port), guest_port: port.guest_port };
-        let opened = ports.open(self, &as_it_was);
-        if opened.is_ok() || !port.chosen {
-            return Ok(opened.map(drop)?);
+        let another = ports.open_again(self, port)?;
+        if another == *port {
+            return Ok(());
         }
-        let another = ports.open(self, &PortSpec { host_port: None, ..as_it_was })?;
         let replace = |found: &mut PublishedPort| {
             if found == port {
                 *found = another.clone();

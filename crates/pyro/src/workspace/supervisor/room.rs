@@ -9,6 +9,9 @@ use crate::machine::keep_going;
 use crate::workspace::document::UnixSeconds;
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::event;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 impl Supervisor {
     /// Lets the guest go on whenever there is room again, and notes how it is. Never returns.
@@ -65,6 +68,11 @@ impl Supervisor {
         }
     }
 
+    /// Waits for so long, of which the time does not count in which the guest stands still.
+    pub(super) async fn sleep_while_it_runs(&self, time: Duration) {
+        sleep_unless(self.blocked.subscribe(), time).await;
+    }
+
     /// Refuses what cannot be given up half-way while the guest stands still.
     pub(super) fn check_room(&self) -> Result<(), WorkspaceError> {
         if self.blocked_since().is_some() { Err(self.no_room()) } else { Ok(()) }
@@ -72,5 +80,46 @@ impl Supervisor {
 
     pub(super) fn no_room(&self) -> WorkspaceError {
         WorkspaceError::NoRoom { workspace: self.id(), folder: self.folder.path().to_owned() }
+    }
+}
+
+/// Waits for so long, of which the time does not count in which something is there.
+async fn sleep_unless<T>(mut there: watch::Receiver<Option<T>>, mut time: Duration) {
+    loop {
+        // A sender that is gone changes nothing any more.
+        let _ = there.wait_for(Option::is_none).await;
+        let began = Instant::now();
+        let since = async {
+            if there.wait_for(Option::is_some).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(time) => return,
+            () = since => time = time.saturating_sub(began.elapsed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_the_guest_stands_still_does_not_count() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let blocked = watch::channel(None).0;
+        let began = Instant::now();
+        let waited = tokio::spawn(sleep_unless(blocked.subscribe(), 3 * HOUR));
+        tokio::time::sleep(HOUR).await;
+        for _ in 0..2 {
+            blocked.send_replace(Some(()));
+            tokio::time::sleep(9 * HOUR).await;
+            assert!(!waited.is_finished());
+            blocked.send_replace(None);
+            tokio::time::sleep(HOUR / 2).await;
+        }
+        waited.await.unwrap();
+        assert_eq!(began.elapsed(), 21 * HOUR);
     }
 }

@@ -41,7 +41,7 @@ use tokio::time::Instant;
 const SETTLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(500)];
 
 /// Time between TERM and KILL for one that failed, and for what one that ended by itself has left.
-const FAILED_GRACE: Duration = Duration::from_secs(10);
+pub(super) const FAILED_GRACE: Duration = Duration::from_secs(10);
 
 /// How long killing may take; a process may hang in the guest's kernel.
 pub(super) const KILL_DEADLINE: Duration = Duration::from_secs(5);
@@ -97,11 +97,24 @@ fn next(end: End, policy: RestartPolicy, was_ready: bool) -> Next {
     }
 }
 
-/// Runs a service until it is over. It counts as use of the workspace, as every command does.
-pub(super) async fn live(supervisor: Arc<Supervisor>, service: Arc<Service>, in_use: InUse) {
+/// Runs a service until it is over, or its workspace is paused; it goes on with `kept`, its process from before a pause, if there
+/// is one. It counts as use of the workspace, as every command does.
+pub(super) async fn live(
+    supervisor: Arc<Supervisor>,
+    service: Arc<Service>,
+    in_use: InUse,
+    mut kept: Option<Result<Exec, GuestError>>,
+) {
     let mut backoff = Backoff::new();
     let over = loop {
-        let end = run(&supervisor, &service).await;
+        let end = match kept.take() {
+            Some(Ok(exec)) => go_on(&supervisor, &service, exec).await,
+            Some(Err(error)) => lost(&error),
+            None => run(&supervisor, &service).await,
+        };
+        if matches!(end, End::GuestLost { .. }) && supervisor.is_suspending() {
+            return service.part();
+        }
         let was_ready = matches!(end, End::Exited { .. }) || service.record().restart_count > 0;
         let (failed, ready_for) = match next(end, service.spec.restart, was_ready) {
             Next::Over(over) => break over,
@@ -112,6 +125,7 @@ pub(super) async fn live(supervisor: Arc<Supervisor>, service: Arc<Service>, in_
         tokio::select! {
             () = tokio::time::sleep(backoff.pause(ready_for)) => {}
             () = service.stop_asked() => {}
+            () = supervisor.parted() => {}
         }
     };
     service.over(over);
@@ -131,6 +145,7 @@ async fn run(supervisor: &Arc<Supervisor>, service: &Arc<Service>) -> End {
     let open = tokio::select! {
         biased;
         () = service.stop_asked() => return stopped(service, last_exit(service), false),
+        () = supervisor.parted() => return lost(&GuestError::Closed),
         open = supervisor.gate.read() => open,
     };
     let secrets = match supervisor.secret_env(&service.spec.secret_env) {
@@ -144,24 +159,37 @@ async fn run(supervisor: &Arc<Supervisor>, service: &Arc<Service>) -> End {
     let started = launch(supervisor, service, env.clone()).await;
     drop(open);
     let end = match started {
-        Ok((exec, pid)) => follow(supervisor, service, &env, exec, pid).await,
+        Ok((exec, pid)) => {
+            service.apply(Change::Launched { pid });
+            note(supervisor, "service_started", service.record().service_name.to_string());
+            follow(supervisor, service, &env, exec).await
+        }
         Err(error) => refused(&error),
     };
     supervisor.return_secrets(lent).await;
     end
 }
 
-/// A process that was launched, to its end.
+/// The process of one that ran when its workspace was paused, to its end.
+async fn go_on(supervisor: &Arc<Supervisor>, service: &Arc<Service>, exec: Exec) -> End {
+    // A probe goes without those that are not there any more.
+    let env = supervisor.secret_env(&service.spec.secret_env).unwrap_or_default();
+    let lent = supervisor.lend_secrets().await.ok();
+    let end = follow(supervisor, service, &env, exec).await;
+    if let Some(lent) = lent {
+        supervisor.return_secrets(lent).await;
+    }
+    end
+}
+
+/// A process that runs, to its end.
 async fn follow(
     supervisor: &Arc<Supervisor>,
     service: &Arc<Service>,
     secrets: &[(ByteString, ByteString)],
     mut exec: Exec,
-    pid: u32,
 ) -> End {
-    service.apply(Change::Launched { pid });
-    let name = service.record().service_name;
-    note(supervisor, "service_started", name.to_string());
+    *service.process() = Some(exec.job());
     let pumps = [exec.stdout.take(), exec.stderr.take()].into_iter().enumerate();
     let pumps: Vec<_> =
         pumps.map(|(which, reader)| tokio::spawn(pump(reader, supervisor, service, which))).collect();
@@ -172,6 +200,16 @@ async fn follow(
             pump.abort();
         }
     }
+    let unknown = match &end {
+        End::GuestLost { .. } => true,
+        End::Stopped { exit, .. } | End::NotReady { exit, .. } => exit.code.is_none(),
+        End::Exited { .. } => false,
+    };
+    if unknown && supervisor.is_suspending() {
+        // It was being ended, and that will be gone on with.
+        return lost(&GuestError::Closed);
+    }
+    *service.process() = None;
     end
 }
 
@@ -225,6 +263,11 @@ async fn attend(
 ) -> End {
     let spec = &service.spec;
     let failed = |reason, exit, error| End::NotReady { reason, exit, error };
+    if service.record().state == ServiceState::Running {
+        let (ports, error) = service.publish_again(supervisor);
+        service.apply(Change::Resumed { ports, error });
+        return watch(supervisor, service, secrets, exec, exits).await;
+    }
     tokio::select! {
         biased;
         () = service.stop_asked() => return stop(service, exec, exits).await,
@@ -233,7 +276,7 @@ async fn attend(
             Err(error) => lost(&error),
         },
         () = ready(supervisor, service, secrets) => {}
-        () = tokio::time::sleep(spec.ready_timeout), if spec.probe.is_some() => {
+        () = supervisor.sleep_while_it_runs(spec.ready_timeout), if spec.probe.is_some() => {
             let (exit, _) = end(service, exec, exits).await;
             let error = format!("it was not ready after {} seconds", spec.ready_timeout.as_secs_f64());
             return failed(stop_reason::READINESS_TIMEOUT, exit, Some(error));
@@ -248,6 +291,17 @@ async fn attend(
     };
     service.apply(Change::Ready { ports, healthy: spec.health_interval.map(|_| true) });
     note(supervisor, "service_ready", service.record().service_name.to_string());
+    watch(supervisor, service, secrets, exec, exits).await
+}
+
+/// Sees a process that is ready to its end.
+async fn watch(
+    supervisor: &Arc<Supervisor>,
+    service: &Service,
+    secrets: &[(ByteString, ByteString)],
+    exec: &Exec,
+    exits: &mut Exits,
+) -> End {
     let ready_at = Instant::now();
     loop {
         tokio::select! {

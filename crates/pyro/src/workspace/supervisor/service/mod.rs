@@ -10,6 +10,9 @@ mod probe;
 use super::Supervisor;
 use super::ports::PublishedPorts;
 use super::serve::Client;
+use crate::code::chain;
+use crate::guest::Exec;
+use crate::guest::GuestError;
 use crate::workspace::control::frame::Tag;
 use crate::workspace::control::message::Event;
 use crate::workspace::error::WorkspaceError;
@@ -19,15 +22,21 @@ use crate::workspace::id::ServiceName;
 use crate::workspace::port::PortError;
 use crate::workspace::port::PublishedPort;
 use crate::workspace::service::Change;
+use crate::workspace::service::Exit;
 use crate::workspace::service::Known;
 use crate::workspace::service::Probe;
 use crate::workspace::service::ServiceError;
 use crate::workspace::service::ServiceLogs;
 use crate::workspace::service::ServiceRecord;
 use crate::workspace::service::ServiceSpec;
+use crate::workspace::service::ServiceState;
 use crate::workspace::service::log::Log;
+use crate::workspace::service::stop_reason;
 use crate::workspace::service::store;
 use crate::workspace::service::store::SERVICES_MAX;
+use pyro_proto::message::RequestId;
+use serde::Deserialize;
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -36,6 +45,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -51,6 +62,20 @@ struct Service {
     logs: [Log; 2],
     stop: watch::Sender<Option<Stop>>,
     ports: Mutex<Ports>,
+    /// The guest's name for its process, while there is one.
+    process: Mutex<Option<RequestId>>,
+    /// Its workspace was paused: it goes on with the memory that was kept.
+    parted: AtomicBool,
+}
+
+/// A service while its workspace is paused. What is known of it is where it always is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptService {
+    pub(super) name: ServiceName,
+    /// The guest's name for its process, if it had one.
+    pub(super) job: Option<RequestId>,
+    /// It was about to be ended.
+    stopping: bool,
 }
 
 /// That a service shall end.
@@ -77,7 +102,24 @@ impl Service {
             record: watch::channel(known.record).0,
             stop: watch::channel(None).0,
             ports: Mutex::default(),
+            process: Mutex::default(),
+            parted: AtomicBool::new(false),
         }
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<RequestId>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing of it is left here, and it goes on where its memory does: so nothing is written down of this.
+    fn part(&self) {
+        *self.ports() = Ports::default();
+        self.logs.iter().for_each(Log::end);
+        self.parted.store(true, Ordering::Release);
+        let reason = Some(stop_reason::WORKSPACE_STOPPED);
+        let (state, exit) = (ServiceState::Stopped, Exit::default());
+        self.record
+            .send_if_modified(|record| record.apply(Change::Over { state, reason, exit, error: None }));
     }
 
     fn record(&self) -> ServiceRecord {
@@ -126,6 +168,22 @@ impl Service {
         Ok(ports.all.clone())
     }
 
+    /// Listens on the ports that it had before a pause. One that is taken meanwhile is left out, and said.
+    fn publish_again(&self, supervisor: &Arc<Supervisor>) -> (Vec<PublishedPort>, Option<String>) {
+        let mut ports = self.ports();
+        let mut error = None;
+        let mut open = PublishedPorts::default();
+        let mut all = Vec::new();
+        for port in self.record().published_ports {
+            match open.open_again(supervisor, &port) {
+                Ok(port) => all.push(port),
+                Err(failed) => error = Some(format!("{port} is not published: {}", chain(&failed))),
+            }
+        }
+        *ports = Ports { _open: open, all: all.clone() };
+        (all, error)
+    }
+
     /// Nothing of it is left but what is known and what it printed.
     fn over(&self, change: Change) {
         *self.ports() = Ports::default();
@@ -141,11 +199,15 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Those that are known from before. None of them runs: their guest is gone.
-    pub(super) fn of(workspace: &Folder) -> Self {
-        let all = store::all(workspace, false).into_iter().map(|known| {
+    /// Those that are known from before. None of them runs but those that were kept: their guest is gone.
+    pub(super) fn of(workspace: &Folder, kept: &[KeptService]) -> Self {
+        let all = store::all(workspace, true).into_iter().map(|mut known| {
             let name = known.record.service_name.clone();
             let folder = store::folder(workspace, &name);
+            if kept.iter().any(|kept| kept.name == name) {
+                return (name, Arc::new(Service::new(known, folder)));
+            }
+            known.record.settle_without_guest();
             let _ = store::save(&folder, &known);
             let service = Service::new(known, folder);
             service.logs.iter().for_each(Log::end);
@@ -198,6 +260,21 @@ impl Services {
         Ok(service)
     }
 
+    /// Those that go on with the memory that was kept, once nothing of them comes any more.
+    pub(super) async fn part(&self) -> Vec<KeptService> {
+        let all = self.all().clone();
+        for service in all.values() {
+            service.until(|record| !record.is_living()).await;
+        }
+        let parted = all.iter().filter(|(_, service)| service.parted.load(Ordering::Acquire));
+        let kept = parted.map(|(name, service)| KeptService {
+            name: name.clone(),
+            job: *service.process(),
+            stopping: service.stop.borrow().is_some(),
+        });
+        kept.collect()
+    }
+
     /// Ends all of them because the workspace does, at once: TERM, and KILL after `grace`. Their records then say so.
     pub(super) async fn end_all(&self, grace: Duration) {
         let living: Vec<_> = self.all().values().filter(|service| service.is_living()).cloned().collect();
@@ -241,8 +318,22 @@ impl Supervisor {
             return Err(WorkspaceError::not_running(&self.folder));
         }
         let service = self.services.insert(&self.folder, name, spec, anew)?;
-        tokio::spawn(life::live(Arc::clone(self), Arc::clone(&service), self.in_use()));
+        tokio::spawn(life::live(Arc::clone(self), Arc::clone(&service), self.in_use(), None));
         Ok(service)
+    }
+
+    /// Goes on with one that was there before the workspace was paused: with its process, or, for one that had none, with a new
+    /// one.
+    pub(super) fn take_over_service(
+        self: &Arc<Self>,
+        kept: &KeptService,
+        exec: Option<Result<Exec, GuestError>>,
+    ) {
+        let Ok(service) = self.services.get(self, &kept.name) else { return };
+        if kept.stopping {
+            service.ask_to_stop(life::FAILED_GRACE, false);
+        }
+        tokio::spawn(life::live(Arc::clone(self), service, self.in_use(), exec));
     }
 
     /// Every service.

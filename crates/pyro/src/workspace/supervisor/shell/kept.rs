@@ -5,11 +5,20 @@
 //!   0 ...... dropped ...... | kept_from ...... in the file ...... | recent ...... in memory ...... | total
 //! ```
 
+use super::saved::write;
 use crate::state::unnamed_file;
+use rustix::fs::AtFlags;
+use rustix::fs::CWD;
+use rustix::fs::linkat;
+use serde::Deserialize;
+use serde::Serialize;
 use std::collections::VecDeque;
+use std::fs;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -29,6 +38,13 @@ pub(super) struct Extent {
     pub(super) total: u64,
     /// There will be no more.
     pub(super) ended: bool,
+}
+
+/// What is written down of an output whose bytes are in files.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Place {
+    total: u64,
+    spilled_from: u64,
 }
 
 /// A piece of an output.
@@ -76,6 +92,35 @@ impl Kept {
             spilled_bytes_max,
         };
         Self { state: Mutex::new(state), extent: watch::channel(Extent::default()).0 }
+    }
+
+    /// Gives what is kept names, to be loaded later; nothing may be pushed any more.
+    pub(super) fn save(&self, recent: &Path, spilled: &Path) -> io::Result<Place> {
+        let mut state = self.state();
+        write(recent, state.recent.make_contiguous())?;
+        if let Some(file) = &state.file {
+            name(file, spilled)?;
+        }
+        Ok(Place { total: state.total, spilled_from: state.kept_from() })
+    }
+
+    /// What was saved, to go on with. What is not in the files any more counts as dropped.
+    pub(super) fn load(folder: PathBuf, place: Place, recent: &Path, spilled: &Path) -> Self {
+        let kept = Self::new(folder);
+        {
+            let mut state = kept.state();
+            state.total = place.total;
+            state.recent = fs::read(recent).unwrap_or_default().into();
+            if state.recent.len() > state.recent_bytes_max || state.recent.len() as u64 > place.total {
+                state.recent.clear();
+            }
+            state.file = fs::OpenOptions::new().read(true).write(true).open(spilled).ok();
+            let recent_from = state.recent_from();
+            state.spilled_from =
+                if state.file.is_some() { place.spilled_from.min(recent_from) } else { recent_from };
+        }
+        kept.extent.send_modify(|extent| extent.total = place.total);
+        kept
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -197,6 +242,17 @@ impl State {
     }
 }
 
+/// Gives an unnamed file a name; where the file system does not let one, its copy.
+fn name(file: &File, path: &Path) -> io::Result<()> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if linkat(CWD, own.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW).is_ok() {
+        return file.sync_data();
+    }
+    let copy = File::create_new(path)?;
+    pyro_image::disk::copy_sparse(file, &copy)?;
+    copy.sync_data()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,8 +291,35 @@ mod tests {
                 prop_assert!(kept.state().recent.len() <= 128);
             }
             // It has no name, so nothing of it stays.
-            prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+            prop_assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn what_is_saved_is_gone_on_with_at_the_same_cursors() {
+        let folder = tempfile::tempdir().unwrap();
+        let [recent, spilled] = ["recent", "spilled"].map(|name| folder.path().join(name));
+        let kept = Kept::new(folder.path().to_owned());
+        let first = 3 * RECENT_BYTES_MAX as u64;
+        kept.push(&bytes(0, 3 * RECENT_BYTES_MAX));
+        let place = kept.save(&recent, &spilled).unwrap();
+        drop(kept);
+        let text = serde_json::to_string(&place).unwrap();
+        let place: Place = serde_json::from_str(&text).unwrap();
+        let kept = Kept::load(folder.path().to_owned(), place, &recent, &spilled);
+        for file in [&recent, &spilled] {
+            fs::remove_file(file).unwrap();
+        }
+        assert_eq!((kept.extent().total, kept.kept_from()), (first, 0));
+        kept.push(&bytes(first, RECENT_BYTES_MAX));
+        for cursor in [0, 77, first - 5, first + 9] {
+            assert_eq!(kept.read(cursor, 1000), Piece { from: cursor, bytes: bytes(cursor, 1000) });
+        }
+        // Without its files all of it was dropped.
+        let kept = Kept::load(folder.path().to_owned(), place, &recent, &spilled);
+        assert_eq!((kept.extent().total, kept.kept_from()), (first, first));
+        kept.push(b"more");
+        assert_eq!(kept.read(0, 10), Piece { from: first, bytes: b"more".to_vec() });
     }
 
     #[test]

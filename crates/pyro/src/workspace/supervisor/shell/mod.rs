@@ -15,12 +15,17 @@ mod cut;
 mod kept;
 mod queue;
 mod record;
+mod saved;
 mod wait;
+
+pub(super) use saved::LoadedShell;
+pub(super) use saved::SavedShell;
 
 use super::Supervisor;
 use super::exec::START_DEADLINE;
 use super::redacted::RedactedReader;
 use super::serve::Client;
+use super::vault::Lent;
 use crate::guest::Exec;
 use crate::guest::ExecStreams;
 use crate::guest::GuestError;
@@ -50,6 +55,8 @@ use record::Ended;
 use record::Facts;
 use serde_json::Value;
 use serde_json::json;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -87,9 +94,12 @@ struct Shell {
     size: Mutex<TerminalSize>,
     kept: Kept,
     input: Queue,
-    exec: Exec,
+    /// Its program; nothing for one that had ended when its workspace was paused.
+    exec: Option<Exec>,
     attached: AtomicUsize,
     ended: watch::Sender<Option<Ended>>,
+    /// Its workspace was paused: its program is in the memory that is kept, and nothing comes of it here any more.
+    parted: watch::Sender<bool>,
 }
 
 impl Shell {
@@ -105,6 +115,20 @@ impl Shell {
         self.ended.borrow().clone()
     }
 
+    fn exec(&self) -> Result<&Exec, ShellError> {
+        self.exec.as_ref().ok_or_else(|| self.has_ended())
+    }
+
+    /// Waits until nothing of it comes any more, because it has ended or its workspace was paused.
+    async fn is_over(&self) {
+        // The sender is this shell's own.
+        let parted = async { drop(self.parted.subscribe().wait_for(|parted| *parted).await) };
+        tokio::select! {
+            () = self.end() => {}
+            () = parted => {}
+        }
+    }
+
     /// Waits for its end.
     async fn end(&self) {
         // The sender is this shell's own.
@@ -114,6 +138,7 @@ impl Shell {
     /// Says that it has ended, and how; whether that was news.
     fn finish(&self, ended: Ended) -> bool {
         self.kept.end();
+        self.input.close();
         self.ended.send_if_modified(|known| {
             let news = known.is_none();
             if news {
@@ -144,7 +169,7 @@ impl Shell {
     }
 
     async fn resize(&self, size: TerminalSize) -> Result<(), WorkspaceError> {
-        let resized = self.exec.resize(size.pty()).await;
+        let resized = self.exec()?.resize(size.pty()).await;
         self.of_guest("resizing the terminal of a shell", resized)?;
         *self.size.lock().unwrap_or_else(PoisonError::into_inner) = size;
         Ok(())
@@ -211,7 +236,7 @@ impl Supervisor {
             ShellRequest::Write { shell } => self.write_shell(&shell, client).await,
             ShellRequest::Signal { shell, signal } => {
                 let shell = self.running_shell(&shell)?;
-                let sent = shell.exec.signalled(signal, SignalTarget::Foreground).await;
+                let sent = shell.exec()?.signalled(signal, SignalTarget::Foreground).await;
                 shell.of_guest("sending a signal to a shell", sent)?;
                 Ok(shell.record())
             }
@@ -261,14 +286,61 @@ impl Supervisor {
             ExecSpec { argv: request.argv, cwd: request.cwd, env, user: request.user, ..ExecSpec::default() };
         let streams = ExecStreams { stdin: true, stderr: false, pty: Some(size.pty()) };
         let lent = self.lend_secrets().await?;
-        let mut exec = match self.start_in_guest("opening the shell", spec, streams, START_DEADLINE).await {
+        let exec = match self.start_in_guest("opening the shell", spec, streams, START_DEADLINE).await {
             Ok(exec) => exec,
             Err(error) => {
                 self.return_secrets(lent).await;
                 return Err(error);
             }
         };
-        let (input, outlet) = Queue::new();
+        let kept = Kept::new(self.folder.path().to_owned());
+        let shell = self.follow_shell(facts, size, kept, Vec::new(), exec, Some(lent));
+        event::note(&self.config, self.folder.id(), "shell_opened", Some(shell.id().to_owned()));
+        Ok(shell)
+    }
+
+    /// Goes on with one that was there before the workspace was paused, if its program is.
+    pub(super) async fn take_over_shell(
+        self: &Arc<Self>,
+        loaded: LoadedShell,
+        exec: Result<Exec, GuestError>,
+    ) {
+        let LoadedShell { saved, kept, input } = loaded;
+        match (exec, saved.ended) {
+            (Ok(exec), None) => {
+                let lent = self.lend_secrets().await.ok();
+                self.follow_shell(saved.facts, saved.size, kept, input, exec, lent);
+            }
+            (exec, ended) => {
+                let lost =
+                    |error: GuestError| Ended::lost(&format!("it was not there after the pause: {error}"));
+                let ended = ended.or_else(|| exec.err().map(lost));
+                kept.end();
+                self.shells.insert(&Arc::new(Shell {
+                    facts: saved.facts,
+                    size: Mutex::new(saved.size),
+                    kept,
+                    input: Queue::new(Vec::new()).0,
+                    exec: None,
+                    attached: AtomicUsize::new(0),
+                    ended: watch::channel(ended).0,
+                    parted: watch::channel(false).0,
+                }));
+            }
+        }
+    }
+
+    /// Keeps what a shell prints, and sees to its end.
+    fn follow_shell(
+        self: &Arc<Self>,
+        facts: Facts,
+        size: TerminalSize,
+        kept: Kept,
+        waiting: Vec<u8>,
+        mut exec: Exec,
+        lent: Option<Lent>,
+    ) -> Arc<Shell> {
+        let (input, outlet) = Queue::new(waiting);
         if let Some(stdin) = exec.stdin.take() {
             tokio::spawn(outlet.feed(stdin));
         }
@@ -276,14 +348,14 @@ impl Supervisor {
         let shell = Arc::new(Shell {
             facts,
             size: Mutex::new(size),
-            kept: Kept::new(self.folder.path().to_owned()),
+            kept,
             input,
-            exec,
+            exec: Some(exec),
             attached: AtomicUsize::new(0),
             ended: watch::channel(None).0,
+            parted: watch::channel(false).0,
         });
         self.shells.insert(&shell);
-        event::note(&self.config, self.folder.id(), "shell_opened", Some(shell.id().to_owned()));
         let (supervisor, watched) = (Arc::clone(self), Arc::clone(&shell));
         tokio::spawn(async move {
             if let Some(stdout) = stdout {
@@ -299,13 +371,33 @@ impl Supervisor {
             }
             let exit = exits.await;
             supervisor.shell_ended(&watched, exit).await;
-            supervisor.return_secrets(lent).await;
+            if let Some(lent) = lent {
+                supervisor.return_secrets(lent).await;
+            }
         });
-        Ok(shell)
+        shell
+    }
+
+    /// Nothing more of what is typed goes to the guest, or it goes on.
+    pub(super) fn hold_shells(&self, held: bool) {
+        self.shells.all().iter().for_each(|shell| shell.input.hold(held));
+    }
+
+    /// Writes down all shells, of which nothing comes any more; one that cannot be is left out.
+    pub(super) async fn save_shells(&self, folder: &Path) -> Vec<io::Result<SavedShell>> {
+        let all = self.shells.all().clone();
+        for shell in &all {
+            shell.is_over().await;
+        }
+        all.iter().map(|shell| shell.save(folder)).collect()
     }
 
     /// Everything that comes after a shell's end and before anybody hears of it.
     async fn shell_ended(&self, shell: &Shell, exit: Result<ExecExit, GuestError>) {
+        if exit.is_err() && self.is_suspending() {
+            shell.parted.send_replace(true);
+            return;
+        }
         if exit.is_ok() {
             // What it has written is safe once its end is told.
             let _ = tokio::time::timeout(FLUSH_DEADLINE, self.flush()).await;
@@ -375,7 +467,9 @@ impl Supervisor {
     /// Tells every shell that its terminal is gone.
     pub(super) fn hang_up_shells(&self) {
         for shell in self.shells.running() {
-            shell.exec.signal(HUP, SignalTarget::Tree);
+            if let Some(exec) = &shell.exec {
+                exec.signal(HUP, SignalTarget::Tree);
+            }
         }
     }
 
@@ -397,11 +491,11 @@ impl Supervisor {
 
 /// Ends a shell with everything it has started, and waits for that.
 async fn close(shell: &Shell) -> Result<(), WorkspaceError> {
-    if shell.ended().is_none() {
+    if let Some(exec) = shell.exec.as_ref().filter(|_| shell.ended().is_none()) {
         // An interactive shell takes no notice of TERM, and what it left running takes none of HUP. In this order: the hang-up
         // ends the shell, and only of a job that is being ended the rest is seen to.
-        shell.exec.end();
-        shell.exec.signal(HUP, SignalTarget::Tree);
+        exec.end();
+        exec.signal(HUP, SignalTarget::Tree);
     }
     match tokio::time::timeout(CLOSE_DEADLINE + FLUSH_DEADLINE, shell.end()).await {
         Ok(()) => Ok(()),

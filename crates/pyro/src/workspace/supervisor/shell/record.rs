@@ -11,13 +11,15 @@ use crate::workspace::view::EXECUTION_MODE;
 use pyro_proto::bytes::to_hex;
 use pyro_proto::exec::Ending;
 use pyro_proto::exec::ExecExit;
+use serde::Deserialize;
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
 use std::io;
 
 /// What of a shell never changes.
-#[derive(Debug)]
-pub(super) struct Facts {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::workspace::supervisor) struct Facts {
     pub(super) id: String,
     pub(super) workspace: String,
     command: String,
@@ -26,8 +28,8 @@ pub(super) struct Facts {
 }
 
 /// How a shell ended.
-#[derive(Clone, Debug)]
-pub(super) struct Ended {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::workspace::supervisor) struct Ended {
     exit_code: Option<i32>,
     signal: Option<i32>,
     error: Option<String>,
