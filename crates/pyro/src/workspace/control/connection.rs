@@ -141,8 +141,9 @@ pub(in crate::workspace) async fn result<T: DeserializeOwned>(
 }
 
 /// The workspace and the result, once it is there; the half that writes stays open, or the supervisor would give it up.
-fn done(_open: Sender, mut receiver: Receiver) -> Work<'static, Result<(String, Value), WorkspaceError>> {
+fn done(open: Sender, mut receiver: Receiver) -> Work<'static, Result<(String, Value), WorkspaceError>> {
     Box::pin(async move {
+        let _open = open;
         loop {
             if let Incoming::Done(value) = receiver.next().await? {
                 return Ok((receiver.workspace, value));

@@ -7,8 +7,8 @@ use avt::Terminal;
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Everything that a program may have turned on, off again: mouse reports, bracketed paste, application keys, a margin, a hidden
-/// cursor, colours.
-const RESET: &str = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1l\x1b>\x1b[r\x1b[?25h\x1b[0m";
+/// cursor, colours. Taking the margins away would put the cursor into the corner.
+const RESET: &str = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1l\x1b>\x1b7\x1b[r\x1b8\x1b[?25h\x1b[0m";
 
 /// What makes an empty terminal of the size `now` look as one of the size `then` does that was shown these bytes; nothing when it
 /// was shown none.
@@ -88,6 +88,20 @@ mod tests {
         let cursor = terminal.cursor();
         assert_eq!((cursor.col, cursor.row), (8, 1));
         assert!(replay(b"", size(20, 2), size(30, 5)).is_empty());
+    }
+
+    #[test]
+    fn the_cursor_stays_where_it_is() {
+        let mut terminal = Terminal::new(20, 5).unwrap();
+        let mut modes = Modes::default();
+        for shown in ["\x1b[2;4r\x1b[3;1H", "three $ "] {
+            terminal.feed(shown);
+            modes.show(shown.as_bytes());
+        }
+        terminal.feed(std::str::from_utf8(&modes.reset()).unwrap());
+        assert_eq!((terminal.cursor().col, terminal.cursor().row), (0, 3));
+        terminal.feed("\x1b[5;1H\n");
+        assert_eq!(terminal.screen().text()[1], "three $", "the margins are gone");
     }
 
     #[test]
