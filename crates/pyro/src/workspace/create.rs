@@ -141,7 +141,7 @@ impl Workspaces {
                 observer.phase(&Phase::Start { vm_id: workspace.id().guest() });
                 // The supervisor of a workspace that is not finished ends with this process, and the workspace with it.
                 let _supervised = start_supervisor(&self.config, &workspace.folder, lock, &mut |text| {
-                    observer.notice(text)
+                    observer.notice(text);
                 })
                 .await?;
                 for port in &spec.publish {
