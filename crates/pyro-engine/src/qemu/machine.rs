@@ -73,7 +73,7 @@ impl Machine<'_> {
             }
         };
         // The PIT: a guest is told its clock's frequency, or reads KVM's clock. Nobody would ever stop the PIT, which wakes
-        // QEMU 36 times a second; that is more than half of what an idle guest costs.
+        // QEMU 36 times a second.
         let machine = format!("microvm,x-option-roms=off,pit=off{pic},rtc=on,pcie=off");
         args.pair("-M", &format!("{machine},dump-guest-core=off,suppress-vmdesc=on,memory-backend=memory"));
         args.pair("-accel", &accelerator);
